@@ -1,0 +1,3 @@
+//! Rows.
+/// x
+pub struct DataSet {}

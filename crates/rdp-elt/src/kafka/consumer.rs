@@ -1,0 +1,4 @@
+//! A long-lived consumer.
+
+/// A long-lived consumer of one or many topics.
+pub struct KafkaConsumer {}

@@ -1,0 +1,3 @@
+//! A broker in the process.
+/// A broker in the process.
+pub struct EmbeddedBroker {}

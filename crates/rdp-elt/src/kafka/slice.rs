@@ -1,0 +1,1 @@
+//! What one call takes out of librdkafka.

@@ -1,0 +1,3 @@
+//! In memory.
+/// In memory.
+pub struct MemorySink {}

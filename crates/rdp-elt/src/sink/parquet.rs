@@ -1,0 +1,5 @@
+//! Parquet.
+/// Parquet.
+pub struct ParquetSink {}
+/// Options.
+pub struct ParquetSinkOptions {}
