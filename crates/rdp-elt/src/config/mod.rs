@@ -87,7 +87,12 @@ impl Config {
 
     /// The consumer that `[source]` describes.
     pub fn source(&self) -> KafkaConsumerBuilder {
-        self.source.builder().clone()
+        self.source.builder()
+    }
+
+    /// The same consumer without its group: for a look at the topics that takes no partition away from anybody.
+    pub fn peek_source(&self) -> KafkaConsumerBuilder {
+        self.source.peek()
     }
 
     /// The topics as the file names them: names, or regular expressions that begin with `^`.

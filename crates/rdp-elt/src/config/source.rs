@@ -16,7 +16,8 @@ pub struct SourceConfig {
     group_id: Option<String>,
     topics: Vec<String>,
     partitions: Vec<TopicPartition>,
-    builder: KafkaConsumerBuilder,
+    /// The consumer without its group.
+    peek: KafkaConsumerBuilder,
 }
 
 impl SourceConfig {
@@ -25,7 +26,7 @@ impl SourceConfig {
         &self.brokers
     }
 
-    /// The consumer group; `None` only where the partitions are given.
+    /// The consumer group; without one a process takes every partition for itself.
     pub fn group_id(&self) -> Option<&str> {
         self.group_id.as_deref()
     }
@@ -41,8 +42,16 @@ impl SourceConfig {
     }
 
     /// The consumer.
-    pub(super) fn builder(&self) -> &KafkaConsumerBuilder {
-        &self.builder
+    pub(super) fn builder(&self) -> KafkaConsumerBuilder {
+        match &self.group_id {
+            Some(group_id) => self.peek.clone().group_id(group_id.as_str()),
+            None => self.peek.clone(),
+        }
+    }
+
+    /// The consumer without its group.
+    pub(super) fn peek(&self) -> KafkaConsumerBuilder {
+        self.peek.clone()
     }
 }
 
@@ -53,31 +62,25 @@ pub(super) fn read(section: &Section<'_>) -> Option<SourceConfig> {
     let topics = read_topics(section);
     let partitions = read_partitions(section, &topics);
     let topics = if topics.is_empty() { topics_of(&partitions) } else { topics };
-    if group_id.is_none() && partitions.is_empty() && !section.has("group_id") {
-        section.missing::<()>("group_id", "expected a name for the consumer group, such as \"rdp-orders\"");
-    }
     if topics.is_empty() && !section.has("topics") && !section.has("partitions") {
         section.missing::<()>("topics", "expected the topics' names, such as [\"orders\"]");
     }
 
-    let mut builder = KafkaConsumerBuilder::new(brokers.clone().unwrap_or_default());
-    builder = match partitions.is_empty() {
-        true => builder.topics(topics.iter().map(String::as_str)),
-        false => builder.partitions(partitions.iter().cloned()),
+    let mut peek = KafkaConsumerBuilder::new(brokers.clone().unwrap_or_default());
+    peek = match partitions.is_empty() {
+        true => peek.topics(topics.iter().map(String::as_str)),
+        false => peek.partitions(partitions.iter().cloned()),
     };
-    if let Some(group_id) = &group_id {
-        builder = builder.group_id(group_id.as_str());
-    }
     if let Some(start) = read_start(section, &topics) {
-        builder = builder.start(start);
+        peek = peek.start(start);
     }
     let isolation = [("read_committed", Isolation::ReadCommitted), ("read_uncommitted", Isolation::ReadUncommitted)];
     if let Some(isolation) = section.choice("isolation", &isolation) {
-        builder = builder.isolation(isolation);
+        peek = peek.isolation(isolation);
     }
-    let builder = pass_through(&section.section("librdkafka"), builder);
+    let peek = from_environment(section, pass_through(&section.section("librdkafka"), peek));
     section.finish();
-    Some(SourceConfig { brokers: brokers?, group_id, topics, partitions, builder })
+    Some(SourceConfig { brokers: brokers?, group_id, topics, partitions, peek })
 }
 
 fn read_topics(section: &Section<'_>) -> Vec<String> {
@@ -176,6 +179,21 @@ fn pass_through(section: &Section<'_>, builder: KafkaConsumerBuilder) -> KafkaCo
         }
     }
     builder
+}
+
+/// `KAFKA_SECURITY_PROTOCOL` and its like; what the file says goes first.
+fn from_environment(section: &Section<'_>, builder: KafkaConsumerBuilder) -> KafkaConsumerBuilder {
+    match builder.clone().from_env() {
+        Ok(builder) => builder,
+        Err(error) => {
+            let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+            section.wrong_inside::<()>(
+                "librdkafka",
+                format!("from a KAFKA_… environment variable: {}{help}", error.message()),
+            );
+            builder
+        }
+    }
 }
 
 fn flatten(key: String, value: &Value, settings: &mut Vec<(String, Option<String>)>) {
