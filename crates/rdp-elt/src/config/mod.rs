@@ -129,9 +129,9 @@ impl Config {
     ///
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) where the file names none, and what the sink's own opening gives.
-    pub async fn open_sink(&self) -> Result<Arc<dyn Sink>> {
+    pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
         match &self.sink {
-            Some(sink) => sink.open().await,
+            Some(sink) => sink.open(),
             None => Err(Error::config("open sink: the config names none").with_help(sink::HOW_TO_NAME_ONE)),
         }
     }

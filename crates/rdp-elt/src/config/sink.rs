@@ -29,9 +29,9 @@ impl SinkConfig {
         }
     }
 
-    pub(super) async fn open(&self) -> Result<Arc<dyn Sink>> {
+    pub(super) fn open(&self) -> Result<Arc<dyn Sink>> {
         match self {
-            SinkConfig::Parquet { url, options } => Ok(Arc::new(ParquetSink::open(url, options.clone()).await?)),
+            SinkConfig::Parquet { url, options } => Ok(Arc::new(ParquetSink::open(url, options.clone())?)),
         }
     }
 }
@@ -53,7 +53,7 @@ fn read_parquet(section: &Section<'_>) -> Option<SinkConfig> {
     let url = section.required_text("url", "the landing's place, such as \"file:landing\"");
     let mut options = ParquetSinkOptions::default();
     if let Some(level) = section.number("compression_level", 1..=22).and_then(|level| i32::try_from(level).ok()) {
-        options.compression_level = level;
+        options.zstd_level = level;
     }
     if let Some(bytes) = section.size("row_group_size") {
         options.row_group_bytes = bytes;

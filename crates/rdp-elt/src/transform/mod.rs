@@ -6,5 +6,5 @@ mod result;
 pub mod sql;
 mod tables;
 
-pub use result::QueryResult;
+pub use result::{QueryColumn, QueryResult};
 pub use tables::Tables;

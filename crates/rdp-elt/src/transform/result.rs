@@ -10,6 +10,15 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone)]
 pub struct QueryResult(DataFrame);
 
+/// One column of a query's rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueryColumn {
+    /// Its name.
+    pub name: String,
+    /// Whether it holds numbers, which tables align to the right.
+    pub is_number: bool,
+}
+
 impl QueryResult {
     pub(super) fn new(rows: DataFrame) -> Self {
         QueryResult(rows)
@@ -20,9 +29,10 @@ impl QueryResult {
         self.0.height()
     }
 
-    /// The columns' names with whether they hold numbers, which tables align to the right.
-    pub fn columns(&self) -> Vec<(String, bool)> {
-        self.0.columns().iter().map(|column| (column.name().to_string(), is_number(column.dtype()))).collect()
+    /// The columns, in order.
+    pub fn columns(&self) -> Vec<QueryColumn> {
+        let column = |name: &str, of: &DataType| QueryColumn { name: name.to_owned(), is_number: is_number(of) };
+        self.0.columns().iter().map(|values| column(values.name(), values.dtype())).collect()
     }
 
     /// Every row as a JSON object.
