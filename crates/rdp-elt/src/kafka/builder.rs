@@ -1,7 +1,17 @@
-//! How a consumer is described.
+//! How a consumer is described: brokers, topics, where reading begins, and every librdkafka key that RDP does not own.
+//!
+//! The description is plain data. Nothing here talks to a broker; `cluster` and `consumer` do, with the client
+//! configuration that comes out of [`KafkaConsumerBuilder::client_config`].
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use rdkafka::ClientConfig;
+
+use super::error::setting_error;
+use super::keys::{KNOWN, nearest, owned_by};
+use super::security::shown;
+use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 
 /// Where reading begins for a partition that the sink does not know.
@@ -27,6 +37,360 @@ pub enum Isolation {
     ReadUncommitted,
 }
 
+impl Isolation {
+    /// librdkafka's value of `isolation.level`.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Isolation::ReadCommitted => "read_committed",
+            Isolation::ReadUncommitted => "read_uncommitted",
+        }
+    }
+}
+
 /// Describes a consumer.
+///
+/// ```
+/// use rdp_elt::kafka::KafkaConsumerBuilder;
+///
+/// # fn main() -> rdp_elt::Result<()> {
+/// let builder = KafkaConsumerBuilder::new("localhost:9092")
+///     .topics(["orders", "^payments-.*"])
+///     .group_id("rdp-orders")
+///     .set("fetch.wait.max.ms", "100")?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
-pub struct KafkaConsumerBuilder {}
+pub struct KafkaConsumerBuilder {
+    brokers: String,
+    topics: Vec<String>,
+    partitions: Vec<TopicPartition>,
+    group_id: Option<String>,
+    start: StartPosition,
+    isolation: Isolation,
+    queue_bytes: usize,
+    /// librdkafka's keys as they were given; they win over RDP's defaults.
+    settings: BTreeMap<String, String>,
+}
+
+impl KafkaConsumerBuilder {
+    /// A consumer of these brokers: `host:port`, several split by commas.
+    pub fn new(brokers: impl Into<String>) -> Self {
+        KafkaConsumerBuilder {
+            brokers: brokers.into(),
+            topics: Vec::new(),
+            partitions: Vec::new(),
+            group_id: None,
+            start: StartPosition::Earliest,
+            isolation: Isolation::ReadCommitted,
+            queue_bytes: DEFAULT_QUEUE_BYTES,
+            settings: BTreeMap::new(),
+        }
+    }
+
+    /// Adds topics. A name that begins with `^` is a regular expression over all topics of the cluster.
+    #[must_use]
+    pub fn topics<T: Into<String>>(mut self, topics: impl IntoIterator<Item = T>) -> Self {
+        self.topics.extend(topics.into_iter().map(Into::into));
+        self
+    }
+
+    /// Joins this consumer group, which shares the partitions out among its members. Without a group the consumer takes
+    /// every partition of its topics for itself.
+    #[must_use]
+    pub fn group_id(mut self, group_id: impl Into<String>) -> Self {
+        self.group_id = Some(group_id.into());
+        self
+    }
+
+    /// Reads these partitions and no others, instead of [`topics`](Self::topics). A group then shares nothing out; it
+    /// only bears the reported positions.
+    #[must_use]
+    pub fn partitions(mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
+        self.partitions.extend(partitions);
+        self
+    }
+
+    /// Where reading begins for a partition that the sink does not know. Default [`StartPosition::Earliest`].
+    #[must_use]
+    pub fn start(mut self, start: StartPosition) -> Self {
+        self.start = start;
+        self
+    }
+
+    /// Which records of transactions are read. Default [`Isolation::ReadCommitted`].
+    #[must_use]
+    pub fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Sets any key of librdkafka, verbatim.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where RDP owns the key, or librdkafka does not know it or refuses the value.
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Result<Self> {
+        let (key, value) = (key.into(), value.into());
+        if let Some(instead) = owned_by(&key) {
+            return Err(Error::config(format!("set librdkafka key {key:?}: RDP owns it")).with_help(instead));
+        }
+        ClientConfig::new().set(&key, &value).create_native_config().map_err(setting_error)?;
+        self.settings.insert(key, value);
+        Ok(self)
+    }
+
+    /// Takes librdkafka keys from the environment: `KAFKA_SECURITY_PROTOCOL` is `security.protocol`. A key that was
+    /// already set stays as it is; variables of other programs (`KAFKA_HEAP_OPTS`) are passed over, with a warning where
+    /// librdkafka has no such key.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn from_env(self) -> Result<Self> {
+        self.with_variables(
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        )
+    }
+
+    /// The brokers, as given.
+    pub fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    /// The topics' names and, beginning with `^`, regular expressions.
+    pub fn topic_names(&self) -> &[String] {
+        &self.topics
+    }
+
+    /// The partitions that are read instead of whole topics; empty where topics are.
+    pub fn assigned_partitions(&self) -> &[TopicPartition] {
+        &self.partitions
+    }
+
+    /// The consumer group.
+    pub fn group(&self) -> Option<&str> {
+        self.group_id.as_deref()
+    }
+
+    /// Where reading begins for a partition that the sink does not know.
+    pub fn start_position(&self) -> &StartPosition {
+        &self.start
+    }
+
+    /// Which records of transactions are read.
+    pub fn isolation_level(&self) -> Isolation {
+        self.isolation
+    }
+
+    /// Caps what librdkafka holds in its queues, in bytes. Default 48 MiB. One fetch response that is under way comes on
+    /// top, of at most half of it.
+    pub(crate) fn with_queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes.max(MIN_QUEUE_BYTES);
+        self
+    }
+
+    /// The value of a librdkafka key, where one was set.
+    pub(crate) fn setting(&self, key: &str) -> Option<&str> {
+        self.settings.get(key).map(String::as_str)
+    }
+
+    /// Sets a key without asking; for keys and values that the caller knows to be right.
+    pub(crate) fn with_setting(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.settings.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The configuration of a consumer's client: RDP's defaults, then the keys that were set, then those that RDP owns.
+    ///
+    /// librdkafka assigns partitions only to a client with a group, so without one a group's name stands in that is
+    /// never joined and never committed to.
+    pub(crate) fn client_config(&self) -> Result<ClientConfig> {
+        self.check()?;
+        let mut config = ClientConfig::new();
+        for (key, value) in DEFAULTS {
+            config.set(*key, *value);
+        }
+        if self.setting("group.protocol") != Some("consumer") {
+            // The new protocol assigns on the broker's side, and librdkafka refuses the key beside it.
+            config.set("partition.assignment.strategy", "cooperative-sticky");
+        }
+        let fetch_bytes = (self.queue_bytes / 2).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES);
+        config.set("queued.max.messages.kbytes", (self.queue_bytes / 1024).to_string());
+        config.set("fetch.max.bytes", fetch_bytes.to_string());
+        for (key, value) in &self.settings {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        config.set("group.id", self.group().unwrap_or(STAND_IN_GROUP));
+        config.set("isolation.level", self.isolation.as_str());
+        for (key, value) in FIXED {
+            config.set(*key, *value);
+        }
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<()> {
+        if self.brokers.trim().is_empty() {
+            return Err(Error::config("describe a consumer: `brokers` is empty").with_help("name them as host:port"));
+        }
+        if self.group_id.as_deref() == Some("") {
+            return Err(Error::config("describe a consumer: `group_id` is empty").with_help("name it or leave it out"));
+        }
+        match (self.topics.is_empty(), self.partitions.is_empty()) {
+            (true, true) => Err(Error::config(format!("describe a consumer of {}: it reads no topic", self.brokers))
+                .with_help("name at least one in `topics`")),
+            (false, false) => Err(Error::config("describe a consumer: both `topics` and `partitions` are given")
+                .with_help("name whole topics or single partitions, not both")),
+            _ => Ok(()),
+        }
+    }
+
+    fn with_variables(mut self, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {
+        for (name, value) in variables {
+            let Some(rest) = name.strip_prefix("KAFKA_") else { continue };
+            let key = rest.to_ascii_lowercase().replace('_', ".");
+            if self.settings.contains_key(&key) || OTHER_PROGRAMS.iter().any(|other| rest.ends_with(other)) {
+                continue;
+            }
+            if owned_by(&key).is_none() && !KNOWN.contains(&key.as_str()) {
+                let nearest = nearest(&key, KNOWN.iter().copied()).unwrap_or("none");
+                tracing::warn!(variable = name, key, nearest, "no such librdkafka key: variable passed over");
+                continue;
+            }
+            self = self.set(key, value)?;
+        }
+        Ok(self)
+    }
+}
+
+impl fmt::Debug for KafkaConsumerBuilder {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let settings: BTreeMap<&str, &str> =
+            self.settings.iter().map(|(key, value)| (key.as_str(), shown(key, value))).collect();
+        out.debug_struct("KafkaConsumerBuilder")
+            .field("brokers", &self.brokers)
+            .field("topics", &self.topics)
+            .field("partitions", &self.partitions)
+            .field("group_id", &self.group_id)
+            .field("start", &self.start)
+            .field("isolation", &self.isolation)
+            .field("queue_bytes", &self.queue_bytes)
+            .field("settings", &settings)
+            .finish()
+    }
+}
+
+/// Where librdkafka's own defaults are unsafe, slow or silent. Anybody may override them.
+const DEFAULTS: &[(&str, &str)] = &[
+    ("client.id", "rdp"),
+    ("check.crcs", "true"),
+    ("allow.auto.create.topics", "false"),
+    // librdkafka waits a whole second whenever its queue was full, which halves the throughput.
+    ("fetch.queue.backoff.ms", "10"),
+    // Added partitions and topics show within half a minute instead of five.
+    ("topic.metadata.refresh.interval.ms", "30000"),
+];
+
+/// What the engine's promises rest on. Nobody overrides them.
+const FIXED: &[(&str, &str)] = &[
+    ("auto.offset.reset", "error"),
+    ("enable.auto.commit", "false"),
+    ("enable.auto.offset.store", "false"),
+    ("enable.partition.eof", "true"),
+];
+
+const STAND_IN_GROUP: &str = "rdp-without-group";
+
+const DEFAULT_QUEUE_BYTES: usize = 48 << 20;
+
+/// librdkafka wants room for one message of the default `message.max.bytes`.
+const MIN_QUEUE_BYTES: usize = 1 << 20;
+
+/// librdkafka's default of `fetch.max.bytes`.
+const MAX_FETCH_BYTES: usize = 50 << 20;
+
+/// Endings of `KAFKA_*` variables that belong to Kafka's own scripts, images and Kubernetes.
+const OTHER_PROGRAMS: &[&str] =
+    &["HOME", "_OPTS", "_PORT", "_HOST", "_TCP", "_ADDR", "_PROTO", "DEBUG", "VERSION", "CLUSTER_ID"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn orders() -> KafkaConsumerBuilder {
+        KafkaConsumerBuilder::new("localhost:9092").topics(["orders"])
+    }
+
+    #[test]
+    fn an_owned_key_is_refused_with_the_setting_to_use() {
+        let error = orders().set("group.id", "x").expect_err("owned");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("group.id"));
+        assert!(error.help().is_some_and(|help| help.contains("group_id")));
+    }
+
+    #[test]
+    fn a_mistyped_key_names_the_nearest() {
+        let error = orders().set("sesion.timeout.ms", "6000").expect_err("unknown");
+        assert!(error.message().contains("sesion.timeout.ms"), "{error:?}");
+        assert!(error.help().is_some_and(|help| help.contains("session.timeout.ms")), "{error:?}");
+    }
+
+    #[test]
+    fn a_bad_value_is_refused_before_anything_connects() {
+        let error = orders().set("session.timeout.ms", "soon").expect_err("not a number");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("soon") && error.message().contains("session.timeout.ms"), "{error:?}");
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_told() {
+        let error = orders().set("sasl.oauthbearer.method", "hunter2").expect_err("not a method");
+        assert!(error.message().contains("hunter2"));
+        let builder = orders().set("sasl.password", "hunter2").expect("a password");
+        assert!(!format!("{builder:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_fixed_keys_win_and_the_defaults_give_way() {
+        let config = orders().set("check.crcs", "false").and_then(|builder| builder.client_config()).expect("valid");
+        assert_eq!(config.get("check.crcs"), Some("false"));
+        assert_eq!(config.get("auto.offset.reset"), Some("error"));
+        assert_eq!(config.get("partition.assignment.strategy"), Some("cooperative-sticky"));
+    }
+
+    #[test]
+    fn the_new_group_protocol_gets_no_assignment_strategy() {
+        let builder = orders().group_id("g").set("group.protocol", "consumer").expect("a protocol");
+        let config = builder.client_config().expect("valid");
+        assert_eq!(config.get("partition.assignment.strategy"), None);
+    }
+
+    #[test]
+    fn a_consumer_without_topics_is_refused() {
+        let error = KafkaConsumerBuilder::new("localhost:9092").client_config().map(|_| ()).expect_err("no topic");
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+
+    #[test]
+    fn the_environment_adds_keys_and_overrides_none() {
+        let variables = [
+            ("KAFKA_SECURITY_PROTOCOL", "SASL_SSL"),
+            ("KAFKA_CLIENT_ID", "other"),
+            ("KAFKA_HEAP_OPTS", "-Xmx1g"),
+            ("PATH", "/bin"),
+        ];
+        let builder = orders()
+            .set("client.id", "mine")
+            .and_then(|builder| builder.with_variables(variables.iter().map(|(k, v)| ((*k).into(), (*v).into()))))
+            .expect("valid");
+        assert_eq!(builder.setting("security.protocol"), Some("SASL_SSL"));
+        assert_eq!(builder.setting("client.id"), Some("mine"));
+    }
+
+    #[test]
+    fn an_owned_key_in_the_environment_is_refused() {
+        let variables = [("KAFKA_GROUP_ID".to_owned(), "g".to_owned())];
+        assert!(orders().with_variables(variables.into_iter()).is_err());
+    }
+}

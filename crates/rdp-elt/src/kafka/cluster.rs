@@ -1,8 +1,381 @@
-//! What a cluster says of itself.
+//! What a cluster says of itself: topics, ends of the logs, offsets by time, identities. The engine asks here where
+//! reading begins and ends; nothing is read or changed. Every call blocks, so async code calls from a blocking thread.
 
-/// A view of a cluster.
-pub struct Cluster {}
-/// A topic.
-pub struct TopicInfo {}
-/// Ends.
-pub struct Watermarks {}
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::types::RDKafkaErrorCode;
+use regex::Regex;
+
+use super::admin::{Admin, EARLIEST, LATEST, TopicDescription};
+use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
+use super::error::from_code;
+use super::keys::near;
+use crate::error::{Error, Result};
+use crate::offset::{Positions, TopicPartition};
+use crate::sink::SourceIdentity;
+
+/// A view of the cluster that a [`KafkaConsumerBuilder`] describes.
+///
+/// # Errors
+/// All methods fail with [`Unavailable`](crate::ErrorKind::Unavailable) where no broker answers in time,
+/// [`Denied`](crate::ErrorKind::Denied) where the broker refuses us, and [`Config`](crate::ErrorKind::Config) where a
+/// topic or a partition does not exist.
+pub struct Cluster {
+    admin: Admin,
+    source: KafkaConsumerBuilder,
+}
+
+/// A topic that the builder's names match.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// The topic's name.
+    pub name: Arc<str>,
+    /// How many partitions it has.
+    pub partition_count: i32,
+}
+
+/// Both ends of one partition's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Watermarks {
+    /// The oldest offset that the log still has.
+    pub low: i64,
+    /// The position after the newest record that a reader sees: under `read_committed` the last stable offset.
+    pub high: i64,
+}
+
+impl Cluster {
+    /// Connects and asks the brokers for a sign of life; waits at most 30 s, here and in every later call.
+    ///
+    /// # Errors
+    /// As for [`Cluster`]; besides, `Config` where librdkafka refuses the settings.
+    pub fn connect(source: &KafkaConsumerBuilder) -> Result<Cluster> {
+        Self::connect_within(source, DEFAULT_TIMEOUT)
+    }
+
+    /// [`connect`](Self::connect) with another longest wait.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub fn connect_within(source: &KafkaConsumerBuilder, timeout: Duration) -> Result<Cluster> {
+        let mut config = source.client_config()?;
+        // Neither is of use without a subscription; with a group librdkafka would look for its coordinator.
+        config.remove("group.id").remove("group.instance.id");
+        let cluster = Cluster { admin: Admin::new(&config, timeout)?, source: source.clone() };
+        cluster.admin.metadata(&cluster.doing("connect to the brokers"), false)?;
+        Ok(cluster)
+    }
+
+    /// The topics that the builder's names and regular expressions match, by name.
+    ///
+    /// # Errors
+    /// As for [`Cluster`]; `Config` names a topic that does not exist and the nearest that do.
+    pub fn topics(&self) -> Result<Vec<TopicInfo>> {
+        let doing = self.doing("list topics");
+        let (patterns, names): (Vec<&str>, Vec<&str>) =
+            self.wanted_topics().into_iter().partition(|name| name.starts_with('^'));
+        let mut found = BTreeMap::new();
+        for topic in self.describe(&doing, &names)? {
+            found.insert(topic.name, topic.partition_count);
+        }
+        if !patterns.is_empty() {
+            let patterns = patterns.into_iter().map(compile).collect::<Result<Vec<_>>>()?;
+            for topic in self.admin.metadata(&doing, true)? {
+                if topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)) {
+                    found.insert(topic.name, topic.partition_count);
+                }
+            }
+        }
+        Ok(found.into_iter().map(|(name, partition_count)| TopicInfo { name, partition_count }).collect())
+    }
+
+    /// The partitions that the builder describes: its own list, or all of its topics'.
+    ///
+    /// # Errors
+    /// As [`topics`](Self::topics).
+    pub fn partitions(&self) -> Result<Vec<TopicPartition>> {
+        let topics = self.topics()?;
+        let all = topics.iter().flat_map(|topic| {
+            (0..topic.partition_count).map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
+        });
+        let listed = self.source.assigned_partitions();
+        if listed.is_empty() {
+            return Ok(all.collect());
+        }
+        let all: BTreeSet<TopicPartition> = all.collect();
+        match listed.iter().find(|partition| !all.contains(partition)) {
+            Some(missing) => {
+                Err(Error::config(format!("{}: there is no partition {missing}", self.doing("list partitions")))
+                    .with_help("partitions are counted from 0"))
+            }
+            None => Ok(listed.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()),
+        }
+    }
+
+    /// Both ends of these partitions' logs, as the builder's isolation sees them.
+    ///
+    /// # Errors
+    /// As for [`Cluster`].
+    pub fn watermarks(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Watermarks>> {
+        self.watermarks_for(of, self.source.isolation_level())
+    }
+
+    /// The offset of the first record at or after a time, in milliseconds since 1970-01-01 UTC; the log's end where
+    /// there is none.
+    ///
+    /// # Errors
+    /// As for [`Cluster`].
+    pub fn offsets_for_time(&self, of: &[TopicPartition], time: i64) -> Result<Positions> {
+        let doing = self.doing(&format!("find offsets at time {time}"));
+        // Negative times are the protocol's numbers for other questions.
+        let isolation = self.source.isolation_level();
+        let mut positions: Positions =
+            self.admin.list_offsets(&doing, &asked(of, time.max(0)), isolation)?.into_iter().collect();
+        let later: Vec<TopicPartition> =
+            positions.iter().filter(|(_, offset)| *offset < 0).map(|(partition, _)| partition.clone()).collect();
+        positions.extend(self.admin.list_offsets(&doing, &asked(&later, LATEST), isolation)?);
+        Ok(positions)
+    }
+
+    /// The offset at which reading begins for each of these partitions.
+    ///
+    /// # Errors
+    /// As for [`Cluster`]; `Config` where [`StartPosition::Offsets`] does not name a partition, or names an offset that
+    /// its log does not have.
+    pub fn start_offsets(&self, of: &[TopicPartition], start: &StartPosition) -> Result<Positions> {
+        let doing = self.doing("find the offsets to start at");
+        let isolation = self.source.isolation_level();
+        match start {
+            StartPosition::Earliest => {
+                Ok(self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?.into_iter().collect())
+            }
+            StartPosition::Latest => {
+                Ok(self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect())
+            }
+            StartPosition::Time(time) => self.offsets_for_time(of, *time),
+            StartPosition::Offsets(offsets) => {
+                // Records of open transactions are in the log too: their offsets are as good a start as any.
+                let logs = self.watermarks_for(of, Isolation::ReadUncommitted)?;
+                logs.iter()
+                    .map(|(partition, log)| Ok((partition.clone(), given_start(partition, log, offsets)?)))
+                    .collect()
+            }
+        }
+    }
+
+    /// The cluster's and the topics' ids; empty where the broker does not tell.
+    ///
+    /// # Errors
+    /// As for [`Cluster`].
+    pub fn identity(&self, topics: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, SourceIdentity>> {
+        let cluster_id = self.admin.cluster_id().unwrap_or_default();
+        let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
+        let described = self.describe(&self.doing("read the ids of topics"), &names)?;
+        Ok(described
+            .into_iter()
+            .map(|topic| (topic.name, SourceIdentity { cluster_id: cluster_id.clone(), topic_id: topic.topic_id }))
+            .collect())
+    }
+
+    /// Whether compaction takes records out of the topic's log.
+    ///
+    /// # Errors
+    /// As for [`Cluster`]; reading a topic's configuration needs DESCRIBE_CONFIGS on it. `Unsupported` where the broker
+    /// cannot tell.
+    pub fn is_compacted(&self, topic: &str) -> Result<bool> {
+        let doing = self.doing(&format!("read cleanup.policy of topic {topic}"));
+        let policy = self.admin.topic_config(&doing, topic, "cleanup.policy")?;
+        Ok(policy.is_some_and(|policy| policy.split(',').any(|one| one.trim() == "compact")))
+    }
+
+    /// The builder that it was connected by.
+    pub(crate) fn source(&self) -> &KafkaConsumerBuilder {
+        &self.source
+    }
+
+    /// Both ends of these partitions' logs, as a reader of this isolation sees them.
+    pub(crate) fn watermarks_for(
+        &self,
+        of: &[TopicPartition],
+        isolation: Isolation,
+    ) -> Result<BTreeMap<TopicPartition, Watermarks>> {
+        let doing = self.doing("read the ends of logs");
+        let lows = self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?;
+        let highs: Positions = self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect();
+        Ok(lows
+            .into_iter()
+            .map(|(partition, low)| {
+                let high = highs.position(&partition).unwrap_or(low);
+                (partition, Watermarks { low, high })
+            })
+            .collect())
+    }
+
+    /// What the cluster says of topics that must exist.
+    fn describe(&self, doing: &str, names: &[&str]) -> Result<Vec<TopicDescription>> {
+        let described = self.admin.describe_topics(doing, names)?;
+        for topic in &described {
+            match topic.error {
+                None => {}
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                    return Err(self.no_such_topic(doing, &topic.name));
+                }
+                Some(code) => return Err(from_code(&format!("{doing}: topic {}", topic.name), code, None)),
+            }
+        }
+        Ok(described)
+    }
+
+    fn no_such_topic(&self, doing: &str, name: &str) -> Error {
+        let error = Error::config(format!("{doing}: there is no topic {name:?}"));
+        let Ok(all) = self.admin.metadata(doing, true) else { return error };
+        let names: Vec<&str> = all.iter().map(|topic| &*topic.name).filter(|name| !name.starts_with("__")).collect();
+        error.with_help(match (near(name, names.iter().copied()).as_slice(), names.as_slice()) {
+            ([], []) => "the cluster has no topic that we may see: make it, or grant DESCRIBE on it".to_owned(),
+            ([], names) => format!("the cluster has {}", listed(names)),
+            (near, _) => format!("did you mean {}?", near.join(" or ")),
+        })
+    }
+
+    fn wanted_topics(&self) -> BTreeSet<&str> {
+        let of_partitions = self.source.assigned_partitions().iter().map(|partition| &*partition.topic);
+        self.source.topic_names().iter().map(String::as_str).chain(of_partitions).collect()
+    }
+
+    fn doing(&self, what: &str) -> String {
+        format!("{what} at {}", self.source.brokers())
+    }
+}
+
+fn asked(of: &[TopicPartition], offset: i64) -> Vec<(TopicPartition, i64)> {
+    let of: BTreeSet<&TopicPartition> = of.iter().collect();
+    of.into_iter().map(|partition| (partition.clone(), offset)).collect()
+}
+
+fn given_start(partition: &TopicPartition, log: &Watermarks, given: &BTreeMap<TopicPartition, i64>) -> Result<i64> {
+    let Some(offset) = given.get(partition).copied() else {
+        return Err(Error::config(format!("start {partition}: no offset is given for it"))
+            .with_help(format!("give one in [{}, {}]", log.low, log.high)));
+    };
+    if (log.low..=log.high).contains(&offset) {
+        return Ok(offset);
+    }
+    Err(Error::config(format!("start {partition} at offset {offset}: its log has [{}, {})", log.low, log.high))
+        .with_help(format!("start it anywhere in [{}, {}]", log.low, log.high)))
+}
+
+fn compile(pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|error| {
+        Error::config(format!("read topic pattern {pattern:?}"))
+            .with_help("a topic that begins with ^ is a regular expression")
+            .with_source(error)
+    })
+}
+
+fn listed(names: &[&str]) -> String {
+    let shown = names.iter().take(10).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        ..=10 => shown,
+        more => format!("{shown} and {} more", more - 10),
+    }
+}
+
+const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::kafka::EmbeddedBroker;
+
+    fn partition(number: i32) -> TopicPartition {
+        TopicPartition::new("orders", number)
+    }
+
+    fn broker_with_orders() -> EmbeddedBroker {
+        let broker = EmbeddedBroker::start().expect("starts");
+        broker.create_topic("orders", 3).expect("made");
+        broker.create_topic("payments", 1).expect("made");
+        broker
+    }
+
+    fn connect(builder: KafkaConsumerBuilder) -> Cluster {
+        Cluster::connect_within(&builder, Duration::from_secs(10)).expect("connects")
+    }
+
+    #[test]
+    fn names_and_patterns_find_topics() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["^pay", "orders"]));
+        let topics = cluster.topics().expect("found");
+        let found: Vec<_> = topics.iter().map(|topic| (&*topic.name, topic.partition_count)).collect();
+        assert_eq!(found, [("orders", 3), ("payments", 1)]);
+        assert_eq!(cluster.partitions().expect("found").len(), 4);
+    }
+
+    #[test]
+    fn a_missing_topic_names_its_neighbours() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["order"]));
+        let error = cluster.topics().expect_err("missing");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.help().is_some_and(|help| help.contains("orders")), "{error:?}");
+    }
+
+    #[test]
+    fn a_missing_partition_is_named() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).partitions([partition(7)]));
+        let error = cluster.partitions().expect_err("missing");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("orders[7]"), "{error:?}");
+    }
+
+    #[test]
+    fn ends_and_starts_are_read_in_one_request() {
+        let broker = broker_with_orders();
+        broker.produce_values("orders", 1, 5).expect("produced");
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let all = cluster.partitions().expect("found");
+        let ends = cluster.watermarks(&all).expect("read");
+        assert_eq!(ends[&partition(0)], Watermarks { low: 0, high: 0 });
+        assert_eq!(ends[&partition(1)], Watermarks { low: 0, high: 5 });
+        let latest = cluster.start_offsets(&all, &StartPosition::Latest).expect("read");
+        assert_eq!(latest.position(&partition(1)), Some(5));
+    }
+
+    #[test]
+    fn a_start_outside_the_log_says_what_the_log_has() {
+        let broker = broker_with_orders();
+        broker.produce_values("orders", 1, 5).expect("produced");
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let start = |offset| StartPosition::Offsets(BTreeMap::from([(partition(1), offset)]));
+        assert!(cluster.start_offsets(&[partition(1)], &start(5)).is_ok());
+        let error = cluster.start_offsets(&[partition(1)], &start(6)).expect_err("outside");
+        assert_eq!(error.kind(), ErrorKind::Config);
+        assert!(error.message().contains("[0, 5)"), "{error:?}");
+        assert!(cluster.start_offsets(&[partition(0)], &start(0)).is_err());
+    }
+
+    #[test]
+    fn identities_come_quickly_even_where_there_are_none() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let began = std::time::Instant::now();
+        let identity = cluster.identity(&["orders".into()]).expect("read");
+        assert!(identity.contains_key("orders"));
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn a_broker_that_is_down_is_unavailable_and_says_why() {
+        // The port was free a moment ago, and nobody listens there now.
+        let port =
+            std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+        let builder = KafkaConsumerBuilder::new(format!("127.0.0.1:{port}")).topics(["orders"]);
+        let error = Cluster::connect(&builder).map(|_| ()).expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::Unavailable);
+        assert!(error.message().contains("refused"), "{error:?}");
+    }
+}

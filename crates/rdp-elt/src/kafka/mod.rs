@@ -1,15 +1,24 @@
 //! The only place that talks to a broker.
 
+mod admin;
 mod builder;
 mod cluster;
 mod consumer;
 mod embedded;
+mod error;
+mod keys;
+mod native;
 mod security;
 mod slice;
+mod watch;
 mod window;
 
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
 pub use consumer::KafkaConsumer;
+pub(crate) use consumer::Polled;
 pub use embedded::EmbeddedBroker;
+pub(crate) use native::Rebalance;
+pub use security::{Login, Oidc, Sasl, Tls, is_secret_key};
+pub(crate) use slice::Slice;
 pub use window::{PollWindow, WindowEnd, WindowLimits};

@@ -31,6 +31,8 @@ pub enum WindowEnd {
     Records,
     /// It holds `max_bytes`.
     Bytes,
+    /// Its rows hold as much memory as the loader may use for them.
+    Memory,
     /// `max_wait` is over.
     Wait,
     /// Every partition came to the bounded run's end offset.

@@ -1,10 +1,23 @@
-//! The whole extract-and-load engine.
+//! The whole extract-and-load engine: poll a window, load it, append it to a landing, commit.
+//!
+//! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
+//! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Retries live
+//! here and nowhere else.
 
-use std::collections::BTreeMap;
+mod commit;
+mod lane;
+mod run;
+mod source;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use self::lane::Lane;
+use self::run::Run;
 use crate::error::{Error, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
@@ -145,8 +158,61 @@ impl Loader {
     }
 
     /// Runs until the end that `until` names, or until `shutdown` asks for it.
+    ///
+    /// Needs a Tokio runtime with time enabled. Each lane is a thread of its own; commits run on the runtime.
+    ///
+    /// # Errors
+    /// The first error of a lane that waiting does not mend. What was not committed by then has not landed.
     pub async fn run(&self, until: Until, shutdown: &Shutdown) -> Result<LoadReport> {
-        let _ = (until, shutdown);
-        Err(Error::internal("not built yet"))
+        let run = Arc::new(Run::open(self, until, shutdown).await?);
+        let lanes = run.share_out(self.options.lanes).await?;
+        let mut ended = Vec::new();
+        for (number, source) in lanes.into_iter().enumerate() {
+            ended.push(start_lane(number, source, &run)?);
+        }
+        let mut report = LoadReport::default();
+        let mut first_error = None;
+        for lane in ended {
+            match lane.await.unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above"))) {
+                Ok(of_lane) => report.add(of_lane),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        first_error.map_or(Ok(report), Err)
     }
+}
+
+impl LoadReport {
+    fn add(&mut self, other: LoadReport) {
+        self.window_count += other.window_count;
+        self.record_count += other.record_count;
+        self.quarantined_count += other.quarantined_count;
+        self.tombstone_count += other.tombstone_count;
+        self.landed_bytes += other.landed_bytes;
+        self.positions.extend(other.positions.iter().map(|(partition, position)| (partition.clone(), position)));
+    }
+}
+
+/// Starts a lane on a thread of its own; its outcome comes through the channel. A lane that fails ends the others.
+fn start_lane(
+    number: usize,
+    source: KafkaConsumerBuilder,
+    run: &Arc<Run>,
+) -> Result<oneshot::Receiver<Result<LoadReport>>> {
+    let (tell, outcome) = oneshot::channel();
+    let (run, runtime) = (run.clone(), Handle::current());
+    std::thread::Builder::new()
+        .name(format!("rdp-lane-{number}"))
+        .spawn(move || {
+            // Ends the other lanes on every way out that is not a good one, a panic included.
+            let guard = run::FailOnDrop::new(run.clone());
+            let outcome = Lane::open(source, run, runtime).and_then(Lane::run);
+            if outcome.is_ok() {
+                guard.disarm();
+            }
+            // The receiver is gone only where nobody waits any more.
+            let _ = tell.send(outcome);
+        })
+        .map_err(|cause| Error::unavailable(format!("start lane {number}")).with_source(cause))?;
+    Ok(outcome)
 }

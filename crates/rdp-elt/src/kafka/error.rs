@@ -1,0 +1,179 @@
+//! From librdkafka's errors to ours: the one place that decides what a broker's answer asks of the caller.
+
+use rdkafka::error::KafkaError;
+use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode as Code};
+
+use super::keys::{KNOWN, near};
+use super::security::{REDACTED, is_secret_key};
+use crate::error::{Error, ErrorKind};
+
+/// Our error for librdkafka's, where `doing` says what was being done and on what.
+pub(crate) fn from_kafka(doing: &str, error: KafkaError) -> Error {
+    match error {
+        KafkaError::ClientConfig(..) => setting_error(error),
+        KafkaError::ClientCreation(reason) => {
+            Error::config(format!("{doing}: librdkafka refuses the settings: {reason}"))
+                .with_help("mend the librdkafka key that the message names")
+        }
+        KafkaError::Nul(_) => Error::config(format!("{doing}: a name or a value holds a NUL byte")),
+        error => match error.rdkafka_error_code() {
+            Some(code) => from_code(doing, code, None),
+            None => Error::internal(doing).with_source(error),
+        },
+    }
+}
+
+/// Our error for a code of librdkafka or the broker; `reason` is what librdkafka said beside it.
+pub(crate) fn from_code(doing: &str, code: Code, reason: Option<&str>) -> Error {
+    let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
+    let (kind, help) = judge(code, &reason);
+    let error = Error::new(kind, format!("{doing}: {reason}")).with_source(KafkaError::Global(code));
+    match help {
+        Some(help) => error.with_help(help),
+        None => error,
+    }
+}
+
+/// A key or a value that librdkafka refuses.
+pub(crate) fn setting_error(error: KafkaError) -> Error {
+    let KafkaError::ClientConfig(outcome, reason, key, value) = error else {
+        return from_kafka("set a librdkafka key", error);
+    };
+    if outcome == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
+        let near = near(&key, KNOWN.iter().copied());
+        let error = Error::config(format!("set librdkafka key {key:?}: there is no such key"));
+        return error.with_help(match near.as_slice() {
+            [] => "librdkafka's CONFIGURATION.md lists its keys".to_owned(),
+            near => format!("did you mean {}?", near.join(" or ")),
+        });
+    }
+    // librdkafka's reason repeats the value.
+    let (value, reason) =
+        if is_secret_key(&key) { (REDACTED, "it refuses the value") } else { (value.as_str(), reason.as_str()) };
+    Error::config(format!("set librdkafka key {key:?} to {value:?}: {reason}"))
+        .with_help("librdkafka's CONFIGURATION.md says which values the key takes")
+}
+
+fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
+    match code {
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
+            (ErrorKind::Config, Some("name topics and partitions that the cluster has"))
+        }
+        Code::InvalidTopic => (ErrorKind::Config, Some("a topic's name is letters, digits, '.', '_' and '-'")),
+        Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
+            (ErrorKind::Config, Some("set sasl.mechanisms to one that the broker's listener offers"))
+        }
+        Code::InvalidArgument
+        | Code::InvalidConfig
+        | Code::InvalidGroupId
+        | Code::InvalidSessionTimeout
+        | Code::InconsistentGroupProtocol
+        | Code::UnsupportedAssignor
+        | Code::NotConfigured
+        | Code::UnknownGroup
+        | Code::InvalidRequest
+        | Code::GroupMaxSizeReached => (ErrorKind::Config, None),
+
+        Code::Authentication | Code::SaslAuthenticationFailed => (
+            ErrorKind::Denied,
+            Some("check user, password and mechanism; a listener without SASL also answers like this"),
+        ),
+        // A broker that goes down in the middle of a handshake is not a wrong certificate.
+        Code::SSL if reason.contains("Disconnected") => {
+            (ErrorKind::Unavailable, Some("if this goes on, the listener does not speak TLS: mend security.protocol"))
+        }
+        Code::SSL => (
+            ErrorKind::Denied,
+            Some(
+                "check ssl.ca.location, and ssl.certificate.location and ssl.key.location where the broker wants a certificate",
+            ),
+        ),
+        Code::TopicAuthorizationFailed => (ErrorKind::Denied, Some("grant READ and DESCRIBE on the topic")),
+        Code::GroupAuthorizationFailed => (ErrorKind::Denied, Some("grant READ on the consumer group")),
+        Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::DelegationTokenAuthorizationFailed
+        | Code::DelegationTokenExpired
+        | Code::DelegationTokenNotFound
+        | Code::UnacceptableCredential => (ErrorKind::Denied, None),
+
+        Code::OffsetOutOfRange | Code::AutoOffsetReset | Code::NoOffset => (
+            ErrorKind::SourceChanged,
+            Some(
+                "retention overtook the reader, or the topic was truncated or re-created: compare `rdp positions` with the log",
+            ),
+        ),
+        Code::LogTruncation => (
+            ErrorKind::SourceChanged,
+            Some("the broker lost records after an unclean leader election: compare the landing with the log"),
+        ),
+        Code::UnknownTopicId => (ErrorKind::SourceChanged, Some("the topic was deleted or re-created")),
+
+        Code::Fenced
+        | Code::FencedInstanceId
+        | Code::FencedMemberEpoch
+        | Code::StaleMemberEpoch
+        | Code::IllegalGeneration
+        | Code::UnknownMemberId
+        | Code::RebalanceInProgress
+        | Code::AssignmentLost
+        | Code::UnreleasedInstanceId
+        | Code::PollExceeded => (ErrorKind::Conflict, Some("another member of the group has taken over")),
+
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::InvalidRecord => (
+            ErrorKind::Data,
+            Some("the log or the way to it is corrupt: read the range with another client to see which"),
+        ),
+
+        Code::UnsupportedFeature
+        | Code::UnsupportedVersion
+        | Code::NotImplemented
+        | Code::UnsupportedForMessageFormat
+        | Code::UnsupportedCompressionType => (ErrorKind::Unsupported, None),
+
+        Code::Fatal
+        | Code::State
+        | Code::Conflict
+        | Code::CriticalSystemResource
+        | Code::Application
+        | Code::ReadOnly
+        | Code::Underflow
+        | Code::InvalidType => (ErrorKind::Internal, None),
+
+        // Everything else passes: connections, elections, loading coordinators, quotas, timeouts.
+        _ => (ErrorKind::Unavailable, Some("check that the brokers run and can be reached from here")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_says_what_to_do_next() {
+        let kinds = [
+            (Code::AllBrokersDown, ErrorKind::Unavailable),
+            (Code::LeaderNotAvailable, ErrorKind::Unavailable),
+            (Code::Authentication, ErrorKind::Denied),
+            (Code::TopicAuthorizationFailed, ErrorKind::Denied),
+            (Code::UnknownTopicOrPartition, ErrorKind::Config),
+            (Code::AutoOffsetReset, ErrorKind::SourceChanged),
+            (Code::FencedInstanceId, ErrorKind::Conflict),
+            (Code::BadMessage, ErrorKind::Data),
+        ];
+        for (code, kind) in kinds {
+            assert_eq!(from_code("read orders[0]", code, None).kind(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_refused_secret_is_not_in_the_error() {
+        let refused = KafkaError::ClientConfig(
+            RDKafkaConfRes::RD_KAFKA_CONF_INVALID,
+            "Invalid value \"hunter2\"".to_owned(),
+            "sasl.password".to_owned(),
+            "hunter2".to_owned(),
+        );
+        assert!(!format!("{:?}", setting_error(refused)).contains("hunter2"));
+    }
+}

@@ -1,0 +1,382 @@
+//! The one safe wrapper over librdkafka's consumer: batch calls, assignment, seeks. Every `unsafe` of the consumer is here
+//! or in [`super::slice`].
+//!
+//! rdkafka's own consumers take rebalances as events; batch calls beside them get an empty assignment in group mode, for
+//! ever. So the client is made by hand, with a rebalance callback of our own. The callback only notes what the group
+//! wants: it runs inside the batch call, and the answer is given right after that call returns, when no record of an
+//! older assignment can be taken for one of the new.
+
+use std::collections::VecDeque;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::{Offset, TopicPartitionList};
+use rdkafka_sys as native;
+
+use super::error;
+use super::slice::Message;
+use crate::error::{Error, Result};
+use crate::offset::{Positions, TopicPartition};
+
+/// What the group wants of us; to be answered before anything else is polled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rebalance {
+    /// These are ours from now on.
+    Assign(Vec<TopicPartition>),
+    /// These are to be given back. `lost`: they may be another's already.
+    Revoke { partitions: Vec<TopicPartition>, lost: bool },
+}
+
+pub(crate) struct NativeConsumer {
+    queue: NonNull<native::rd_kafka_queue_t>,
+    client: Client<Context>,
+}
+
+// SAFETY: librdkafka's handles may be used from any thread; the queue is only ever read through `&mut self`.
+unsafe impl Send for NativeConsumer {}
+
+impl NativeConsumer {
+    pub(crate) fn open(config: &ClientConfig) -> Result<Self> {
+        let doing = "open a Kafka consumer";
+        let native_config = config.create_native_config().map_err(|cause| error::from_kafka(doing, cause))?;
+        // SAFETY: the configuration is alive, and the callbacks have the signatures that librdkafka documents. Their
+        // opaque pointer is the `Context` that `Client::new` sets, which the client keeps alive until it is destroyed.
+        unsafe {
+            native::rd_kafka_conf_set_rebalance_cb(native_config.ptr(), Some(note_rebalance));
+            native::rd_kafka_conf_set_error_cb(native_config.ptr(), Some(note_error));
+            native::rd_kafka_conf_set_log_cb(native_config.ptr(), Some(forward_log));
+        }
+        let client = Client::new(config, native_config, native::rd_kafka_type_t::RD_KAFKA_CONSUMER, Context::default())
+            .map_err(|cause| error::from_kafka(doing, cause))?;
+        // SAFETY: the client is alive; the queue handle is given back in `drop`, before the client.
+        let queue = unsafe {
+            native::rd_kafka_poll_set_consumer(client.native_ptr());
+            NonNull::new(native::rd_kafka_queue_get_consumer(client.native_ptr()))
+        };
+        match queue {
+            Some(queue) => Ok(NativeConsumer { queue, client }),
+            None => Err(Error::config("open a Kafka consumer: librdkafka gives no consumer queue without a group id")),
+        }
+    }
+
+    /// Joins the group with these topics; names that start with `^` are regular expressions.
+    pub(crate) fn subscribe(&self, topics: &[String]) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        for topic in topics {
+            list.add_topic_unassigned(topic);
+        }
+        // SAFETY: client and list are alive for the call.
+        let code = unsafe { native::rd_kafka_subscribe(self.client.native_ptr(), list.ptr()) };
+        check(code, || format!("subscribe to {}", topics.join(", ")))
+    }
+
+    /// Takes up to `into.capacity()` messages out of librdkafka. Returns when that many came or `timeout` is over.
+    pub(crate) fn consume_batch(&mut self, into: &mut Vec<Message>, max: usize, timeout: Duration) -> usize {
+        into.reserve(max);
+        let spare = into.spare_capacity_mut();
+        let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: `Message` is a transparent wrapper of a non-null message pointer, so the spare capacity of `into` is
+        // an array of such pointers with room for `max` of them; librdkafka writes `taken` valid ones from its start and
+        // hands their ownership over.
+        unsafe {
+            let taken = native::rd_kafka_consume_batch_queue(
+                self.queue.as_ptr(),
+                millis,
+                spare.as_mut_ptr().cast::<*mut native::rd_kafka_message_t>(),
+                max,
+            );
+            let taken = usize::try_from(taken).unwrap_or(0);
+            into.set_len(into.len() + taken);
+            taken
+        }
+    }
+
+    /// What the group wants next, oldest first.
+    pub(crate) fn next_rebalance(&self) -> Option<Rebalance> {
+        self.client.context().rebalances().pop_front()
+    }
+
+    /// The newest trouble with brokers that librdkafka told of since the last call.
+    pub(crate) fn take_trouble(&self) -> Option<Error> {
+        lock(&self.client.context().trouble).take()
+    }
+
+    /// Replaces or extends the assignment; reading begins at these positions.
+    pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
+        let list = list_of(positions.iter())?;
+        if incremental {
+            // SAFETY: client and list are alive for the call.
+            let failed = unsafe { native::rd_kafka_incremental_assign(self.client.native_ptr(), list.ptr()) };
+            return check_object(failed, || "assign partitions".to_owned());
+        }
+        // SAFETY: client and list are alive for the call.
+        let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
+        check(code, || "assign partitions".to_owned())
+    }
+
+    /// Gives partitions back. Not incremental: all of them.
+    pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+        give_back(self.client.native_ptr(), partitions, incremental)
+    }
+
+    /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
+    pub(crate) fn is_incremental(&self) -> bool {
+        // SAFETY: the client is alive.
+        unsafe { speaks_incremental(self.client.native_ptr()) }
+    }
+
+    /// Moves reading to these positions; nothing that was fetched before is delivered afterwards.
+    pub(crate) fn seek(&self, positions: &Positions, timeout: Duration) -> Result<()> {
+        let deadline = Instant::now() + timeout;
+        let mut open = positions.clone();
+        while !open.is_empty() {
+            let list = list_of(open.iter())?;
+            let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+            // SAFETY: client and list are alive for the call; the outcome of each partition is written into the list.
+            let failed = unsafe { native::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), millis) };
+            check_object(failed, || format!("seek {} partitions", open.len()))?;
+            for element in list.elements() {
+                let Err(cause) = element.error() else {
+                    open.remove(&TopicPartition::new(element.topic(), element.partition()));
+                    continue;
+                };
+                // A partition that was assigned a moment ago cannot be sought before its fetcher has begun.
+                let settling = matches!(
+                    cause.rdkafka_error_code(),
+                    Some(RDKafkaErrorCode::State | RDKafkaErrorCode::PreviousInProgress | RDKafkaErrorCode::InProgress)
+                );
+                if !settling || Instant::now() > deadline {
+                    let doing = format!("seek {}[{}]", element.topic(), element.partition());
+                    return Err(error::from_kafka(&doing, cause));
+                }
+            }
+            if !open.is_empty() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops or resumes fetching.
+    pub(crate) fn set_paused<'a>(
+        &self,
+        partitions: impl Iterator<Item = &'a TopicPartition>,
+        paused: bool,
+    ) -> Result<()> {
+        let list = list_of(partitions.map(|partition| (partition, -1001)))?;
+        if list.count() == 0 {
+            return Ok(());
+        }
+        // SAFETY: client and list are alive for the call.
+        let code = unsafe {
+            match paused {
+                true => native::rd_kafka_pause_partitions(self.client.native_ptr(), list.ptr()),
+                false => native::rd_kafka_resume_partitions(self.client.native_ptr(), list.ptr()),
+            }
+        };
+        check(code, || "pause or resume partitions".to_owned())
+    }
+
+    /// Commits positions to the group: in the background, or waiting for the coordinator's answer.
+    pub(crate) fn commit(&self, positions: &Positions, wait: bool) -> Result<()> {
+        let list = list_of(positions.iter())?;
+        // SAFETY: client and list are alive for the call.
+        let code = unsafe { native::rd_kafka_commit(self.client.native_ptr(), list.ptr(), c_int::from(!wait)) };
+        check(code, || "commit positions to the group".to_owned())
+    }
+
+    /// The group's committed positions, where it has any.
+    pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
+        let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
+        let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
+        // SAFETY: client and list are alive for the call; the offsets are written into the list.
+        let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis) };
+        check(code, || "read the group's committed offsets".to_owned())?;
+        let known = list.elements().into_iter().filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
+            _ => None,
+        });
+        Ok(known.collect())
+    }
+}
+
+impl Drop for NativeConsumer {
+    fn drop(&mut self) {
+        self.client.context().closing.store(true, Ordering::SeqCst);
+        // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
+        // given back exactly once.
+        unsafe {
+            native::rd_kafka_consumer_close(self.client.native_ptr());
+            native::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+/// What the callbacks leave for the thread that polls.
+#[derive(Default)]
+struct Context {
+    rebalances: Mutex<VecDeque<Rebalance>>,
+    trouble: Mutex<Option<Error>>,
+    closing: AtomicBool,
+}
+
+impl Context {
+    fn rebalances(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
+        lock(&self.rebalances)
+    }
+}
+
+impl ClientContext for Context {}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+unsafe extern "C" fn note_rebalance(
+    client: *mut native::rd_kafka_t,
+    code: native::rd_kafka_resp_err_t,
+    partitions: *mut native::rd_kafka_topic_partition_list_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: librdkafka passes the opaque pointer of the configuration, which is the client's living `Context`, and a
+    // list that is valid during the callback.
+    let (context, partitions) = unsafe { (&*opaque.cast::<Context>(), partitions_of(partitions)) };
+    let assigns = code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
+    if context.closing.load(Ordering::SeqCst) {
+        // SAFETY: the client is the one that calls us.
+        let incremental = unsafe { speaks_incremental(client) };
+        if let Err(failed) = give_back(client, if assigns { &[] } else { &partitions }, incremental) {
+            tracing::warn!(error = ?failed, "partitions were not given back while closing");
+        }
+        return;
+    }
+    let rebalance = if assigns {
+        Rebalance::Assign(partitions)
+    } else {
+        // SAFETY: as above.
+        let lost = unsafe { native::rd_kafka_assignment_lost(client) } != 0;
+        Rebalance::Revoke { partitions, lost }
+    };
+    context.rebalances().push_back(rebalance);
+}
+
+unsafe extern "C" fn note_error(
+    client: *mut native::rd_kafka_t,
+    code: c_int,
+    reason: *const c_char,
+    opaque: *mut c_void,
+) {
+    // SAFETY: as in `note_rebalance`; the reason is a C string that is valid during the callback.
+    let (context, reason) = unsafe { (&*opaque.cast::<Context>(), CStr::from_ptr(reason).to_string_lossy()) };
+    let mut code = code;
+    let mut reason = reason.into_owned();
+    if code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL as c_int {
+        let mut text = [0 as c_char; 512];
+        // SAFETY: the buffer outlives the call, which writes a terminated string of at most its length.
+        unsafe {
+            code = native::rd_kafka_fatal_error(client, text.as_mut_ptr(), text.len()) as c_int;
+            reason = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
+        }
+    }
+    *lock(&context.trouble) = Some(error::from_code("talk to the Kafka cluster", code_of(code), Some(&reason)));
+}
+
+unsafe extern "C" fn forward_log(
+    _client: *const native::rd_kafka_t,
+    level: c_int,
+    facility: *const c_char,
+    line: *const c_char,
+) {
+    // SAFETY: both are C strings that are valid during the callback.
+    let (facility, line) = unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
+    match level {
+        0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
+        4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),
+        _ => tracing::debug!(target: "librdkafka", %facility, "{line}"),
+    }
+}
+
+/// # Safety
+/// `client` is a living consumer.
+unsafe fn speaks_incremental(client: *mut native::rd_kafka_t) -> bool {
+    // SAFETY: by the caller's promise; the answer is a static C string or null.
+    unsafe {
+        let protocol = native::rd_kafka_rebalance_protocol(client);
+        !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
+    }
+}
+
+fn give_back(client: *mut native::rd_kafka_t, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+    if incremental {
+        let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
+        // SAFETY: client and list are alive for the call.
+        let failed = unsafe { native::rd_kafka_incremental_unassign(client, list.ptr()) };
+        return check_object(failed, || "give partitions back".to_owned());
+    }
+    // SAFETY: the client is alive; a null list means no partition.
+    let code = unsafe { native::rd_kafka_assign(client, std::ptr::null()) };
+    check(code, || "give partitions back".to_owned())
+}
+
+/// # Safety
+/// `list` is null or a valid list.
+unsafe fn partitions_of(list: *const native::rd_kafka_topic_partition_list_t) -> Vec<TopicPartition> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: by the caller's promise the list has `cnt` elements with C strings for names.
+    unsafe {
+        let count = usize::try_from((*list).cnt).unwrap_or(0);
+        (0..count)
+            .map(|place| {
+                let element = &*(*list).elems.add(place);
+                TopicPartition::new(CStr::from_ptr(element.topic).to_string_lossy(), element.partition)
+            })
+            .collect()
+    }
+}
+
+fn check(code: native::rd_kafka_resp_err_t, doing: impl FnOnce() -> String) -> Result<()> {
+    match code {
+        native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(error::from_code(&doing(), code.into(), None)),
+    }
+}
+
+/// The error object of a call that returns one, or null. The object is given back here.
+fn check_object(failed: *mut native::rd_kafka_error_t, doing: impl FnOnce() -> String) -> Result<()> {
+    if failed.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the object is ours, its text is a C string that lives as long, and it is destroyed once.
+    unsafe {
+        let code = native::rd_kafka_error_code(failed);
+        let reason = CStr::from_ptr(native::rd_kafka_error_string(failed)).to_string_lossy().into_owned();
+        native::rd_kafka_error_destroy(failed);
+        Err(error::from_code(&doing(), code.into(), Some(&reason)))
+    }
+}
+
+fn code_of(code: c_int) -> RDKafkaErrorCode {
+    native::primitive_to_rd_kafka_resp_err_t(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
+}
+
+fn list_of<'a>(positions: impl Iterator<Item = (&'a TopicPartition, i64)>) -> Result<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for (partition, position) in positions {
+        // A NUL in a topic's name would cut it short inside librdkafka.
+        if CString::new(&*partition.topic).is_err() {
+            return Err(Error::config(format!("topic {:?} is not a Kafka topic name", partition.topic)));
+        }
+        let offset = if position == -1001 { Offset::Invalid } else { Offset::Offset(position) };
+        list.add_partition_offset(&partition.topic, partition.partition, offset)
+            .map_err(|cause| error::from_kafka(&format!("name {partition}"), cause))?;
+    }
+    Ok(list)
+}
