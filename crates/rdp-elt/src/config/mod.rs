@@ -1,1 +1,202 @@
-//! The config file.
+//! The one config file, the same in every language: TOML, YAML or JSON in, a source, a load and a sink out.
+//!
+//! Text becomes one plain tree ([`syntax`]), `${VAR}` in its values is replaced ([`expand`]), and a strict walker
+//! ([`section`]) reads the tree. Every mistake of a file is reported at once ([`mistake`]), with its full key, the value
+//! found and what was expected. Nothing here opens a connection or a sink, except [`Config::open_sink`].
+
+mod expand;
+mod load;
+mod loader;
+mod mistake;
+mod section;
+mod sink;
+mod source;
+mod syntax;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
+use crate::load::LoadOptions;
+use crate::loader::LoaderOptions;
+use crate::sink::Sink;
+
+use mistake::Mistakes;
+use section::Section;
+pub use sink::SinkConfig;
+pub use source::SourceConfig;
+pub use syntax::ConfigSyntax;
+
+/// A config that has been read and found right: where records come from, how they are loaded, where they land.
+///
+/// ```
+/// # use rdp_elt::config::{Config, ConfigSyntax};
+/// let config = Config::from_text(
+///     r#"
+///     [source]
+///     brokers = "localhost:9092"
+///     group_id = "rdp-orders"
+///     topics = ["orders"]
+///     [load]
+///     schema = [{ name = "order_id", type = "int64" }]
+///     [sink.parquet]
+///     url = "file:landing"
+///     "#,
+///     ConfigSyntax::Toml,
+/// )?;
+/// assert_eq!(config.topics(), ["orders"]);
+/// # Ok::<(), rdp_elt::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Config {
+    source: SourceConfig,
+    limits: WindowLimits,
+    load: LoadOptions,
+    loader: LoaderOptions,
+    sink: Option<SinkConfig>,
+}
+
+impl Config {
+    /// Reads a config file; its ending (`.toml`, `.yaml`, `.yml` or `.json`) says its syntax.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where the file cannot be read, is not of its syntax, or holds mistakes: all
+    /// of them are in the one message.
+    pub fn from_path(path: impl AsRef<Path>) -> Result<Self> {
+        read_path(path.as_ref(), Completeness::Whole)
+    }
+
+    /// Reads a config file of which only the source has to be there, for sampling a topic before its landing schema is
+    /// written. What else it holds must be right all the same.
+    ///
+    /// # Errors
+    /// As [`Config::from_path`].
+    pub fn source_from_path(path: impl AsRef<Path>) -> Result<Self> {
+        read_path(path.as_ref(), Completeness::SourceOnly)
+    }
+
+    /// Reads a config from text. A `schema_file` in it is looked up from the current directory.
+    ///
+    /// # Errors
+    /// As [`Config::from_path`].
+    pub fn from_text(text: &str, syntax: ConfigSyntax) -> Result<Self> {
+        let origin = Origin { name: "config", folder: Path::new("") };
+        read_text(text, syntax, Completeness::Whole, &origin, &environment)
+    }
+
+    /// The consumer that `[source]` describes.
+    pub fn source(&self) -> KafkaConsumerBuilder {
+        self.source.builder()
+    }
+
+    /// The same consumer without its group: for a look at the topics that takes no partition away from anybody.
+    pub fn peek_source(&self) -> KafkaConsumerBuilder {
+        self.source.peek()
+    }
+
+    /// The topics as the file names them: names, or regular expressions that begin with `^`.
+    pub fn topics(&self) -> &[String] {
+        self.source.topics()
+    }
+
+    /// What `[source]` says, for a person.
+    pub fn source_config(&self) -> &SourceConfig {
+        &self.source
+    }
+
+    /// When a poll window closes: `[window]`.
+    pub fn limits(&self) -> WindowLimits {
+        self.limits.clone()
+    }
+
+    /// How payloads become rows: `[load]`.
+    pub fn load_options(&self) -> LoadOptions {
+        self.load.clone()
+    }
+
+    /// How the engine goes about it: `[loader]`.
+    pub fn loader_options(&self) -> LoaderOptions {
+        self.loader.clone()
+    }
+
+    /// Where rows land: the one section under `[sink]`. `None` only from [`Config::source_from_path`].
+    pub fn sink_config(&self) -> Option<&SinkConfig> {
+        self.sink.as_ref()
+    }
+
+    /// Opens the sink.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where the file names none, and what the sink's own opening gives.
+    pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
+        match &self.sink {
+            Some(sink) => sink.open(),
+            None => Err(Error::config("open sink: the config names none").with_help(sink::HOW_TO_NAME_ONE)),
+        }
+    }
+}
+
+/// How much of a config has to be there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Completeness {
+    Whole,
+    SourceOnly,
+}
+
+/// Where a config's text came from.
+struct Origin<'a> {
+    /// What errors call it.
+    name: &'a str,
+    /// Where its relative `schema_file` is looked up.
+    folder: &'a Path,
+}
+
+fn read_path(path: &Path, completeness: Completeness) -> Result<Config> {
+    let name = path.display().to_string();
+    let syntax = ConfigSyntax::of_path(path)?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Error::config(format!("read config {name}"))
+            .with_source(error)
+            .with_help("name a config file that is there and readable, or begin with examples/orders.toml")
+    })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    read_text(&text, syntax, completeness, &Origin { name: &name, folder }, &environment)
+}
+
+fn read_text(
+    text: &str,
+    syntax: ConfigSyntax,
+    completeness: Completeness,
+    origin: &Origin<'_>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config> {
+    let written = syntax.parse(text).map_err(|error| error.into_error(origin.name))?;
+    let mistakes = Mistakes::default();
+    let expanded = expand::expand(&written, variable, &mistakes);
+    let root = Section::root(&expanded, &written, &mistakes);
+    let config = read(&root, completeness, origin.folder);
+    root.finish();
+    match (config, mistakes.into_error(origin.name)) {
+        (_, Some(error)) => Err(error),
+        (Some(config), None) => Ok(config),
+        (None, None) => Err(Error::internal(format!("read config {}: nothing came of it", origin.name))),
+    }
+}
+
+/// Reads every section, so that every mistake is found; the config is there only where all of it is.
+fn read(root: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<Config> {
+    let source = source::read(&root.required_section("source"));
+    let limits = loader::read_window(&root.section("window"));
+    let load = load::read(&root.section("load"), completeness, folder);
+    let loader = loader::read_loader(&root.section("loader"));
+    let sink = sink::read(&root.section("sink"), completeness);
+    Some(Config { source: source?, limits, load: load?, loader, sink: sink? })
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -373,7 +373,7 @@ impl KafkaConsumer {
             owned.position = owned.position.max(reached);
             return moved;
         }
-        let failed = error::from_code(code as i32, format!("poll {place}: {}", message.error_text()));
+        let failed = error::from_code(&format!("poll {place}"), code.into(), Some(&message.error_text()));
         tracing::debug!(error = ?failed, "librdkafka reports");
         // What librdkafka mends by itself is reported, not raised.
         if !failed.is_retryable() {

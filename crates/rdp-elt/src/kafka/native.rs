@@ -44,7 +44,7 @@ unsafe impl Send for NativeConsumer {}
 impl NativeConsumer {
     pub(crate) fn open(config: &ClientConfig) -> Result<Self> {
         let doing = "open a Kafka consumer";
-        let native_config = config.create_native_config().map_err(|cause| error::from_kafka(cause, doing))?;
+        let native_config = config.create_native_config().map_err(|cause| error::from_kafka(doing, cause))?;
         // SAFETY: the configuration is alive, and the callbacks have the signatures that librdkafka documents. Their
         // opaque pointer is the `Context` that `Client::new` sets, which the client keeps alive until it is destroyed.
         unsafe {
@@ -53,7 +53,7 @@ impl NativeConsumer {
             native::rd_kafka_conf_set_log_cb(native_config.ptr(), Some(forward_log));
         }
         let client = Client::new(config, native_config, native::rd_kafka_type_t::RD_KAFKA_CONSUMER, Context::default())
-            .map_err(|cause| error::from_kafka(cause, doing))?;
+            .map_err(|cause| error::from_kafka(doing, cause))?;
         // SAFETY: the client is alive; the queue handle is given back in `drop`, before the client.
         let queue = unsafe {
             native::rd_kafka_poll_set_consumer(client.native_ptr());
@@ -73,7 +73,7 @@ impl NativeConsumer {
         }
         // SAFETY: client and list are alive for the call.
         let code = unsafe { native::rd_kafka_subscribe(self.client.native_ptr(), list.ptr()) };
-        error::check(code, || format!("subscribe to {}", topics.join(", ")))
+        check(code, || format!("subscribe to {}", topics.join(", ")))
     }
 
     /// Takes up to `into.capacity()` messages out of librdkafka. Returns when that many came or `timeout` is over.
@@ -113,11 +113,11 @@ impl NativeConsumer {
         if incremental {
             // SAFETY: client and list are alive for the call.
             let failed = unsafe { native::rd_kafka_incremental_assign(self.client.native_ptr(), list.ptr()) };
-            return error::check_object(failed, || "assign partitions".to_owned());
+            return check_object(failed, || "assign partitions".to_owned());
         }
         // SAFETY: client and list are alive for the call.
         let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
-        error::check(code, || "assign partitions".to_owned())
+        check(code, || "assign partitions".to_owned())
     }
 
     /// Gives partitions back. Not incremental: all of them.
@@ -140,7 +140,7 @@ impl NativeConsumer {
             let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
             // SAFETY: client and list are alive for the call; the outcome of each partition is written into the list.
             let failed = unsafe { native::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), millis) };
-            error::check_object(failed, || format!("seek {} partitions", open.len()))?;
+            check_object(failed, || format!("seek {} partitions", open.len()))?;
             for element in list.elements() {
                 let Err(cause) = element.error() else {
                     open.remove(&TopicPartition::new(element.topic(), element.partition()));
@@ -153,7 +153,7 @@ impl NativeConsumer {
                 );
                 if !settling || Instant::now() > deadline {
                     let doing = format!("seek {}[{}]", element.topic(), element.partition());
-                    return Err(error::from_kafka(cause, doing));
+                    return Err(error::from_kafka(&doing, cause));
                 }
             }
             if !open.is_empty() {
@@ -180,7 +180,7 @@ impl NativeConsumer {
                 false => native::rd_kafka_resume_partitions(self.client.native_ptr(), list.ptr()),
             }
         };
-        error::check(code, || "pause or resume partitions".to_owned())
+        check(code, || "pause or resume partitions".to_owned())
     }
 
     /// Commits positions to the group: in the background, or waiting for the coordinator's answer.
@@ -188,7 +188,7 @@ impl NativeConsumer {
         let list = list_of(positions.iter())?;
         // SAFETY: client and list are alive for the call.
         let code = unsafe { native::rd_kafka_commit(self.client.native_ptr(), list.ptr(), c_int::from(!wait)) };
-        error::check(code, || "commit positions to the group".to_owned())
+        check(code, || "commit positions to the group".to_owned())
     }
 
     /// The group's committed positions, where it has any.
@@ -197,7 +197,7 @@ impl NativeConsumer {
         let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: client and list are alive for the call; the offsets are written into the list.
         let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis) };
-        error::check(code, || "read the group's committed offsets".to_owned())?;
+        check(code, || "read the group's committed offsets".to_owned())?;
         let known = list.elements().into_iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
             _ => None,
@@ -284,7 +284,7 @@ unsafe extern "C" fn note_error(
             reason = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
         }
     }
-    *lock(&context.trouble) = Some(error::from_code(code, format!("talk to the Kafka cluster: {reason}")));
+    *lock(&context.trouble) = Some(error::from_code("talk to the Kafka cluster", code_of(code), Some(&reason)));
 }
 
 unsafe extern "C" fn forward_log(
@@ -317,11 +317,11 @@ fn give_back(client: *mut native::rd_kafka_t, partitions: &[TopicPartition], inc
         let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
         // SAFETY: client and list are alive for the call.
         let failed = unsafe { native::rd_kafka_incremental_unassign(client, list.ptr()) };
-        return error::check_object(failed, || "give partitions back".to_owned());
+        return check_object(failed, || "give partitions back".to_owned());
     }
     // SAFETY: the client is alive; a null list means no partition.
     let code = unsafe { native::rd_kafka_assign(client, std::ptr::null()) };
-    error::check(code, || "give partitions back".to_owned())
+    check(code, || "give partitions back".to_owned())
 }
 
 /// # Safety
@@ -342,6 +342,31 @@ unsafe fn partitions_of(list: *const native::rd_kafka_topic_partition_list_t) ->
     }
 }
 
+fn check(code: native::rd_kafka_resp_err_t, doing: impl FnOnce() -> String) -> Result<()> {
+    match code {
+        native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(error::from_code(&doing(), code.into(), None)),
+    }
+}
+
+/// The error object of a call that returns one, or null. The object is given back here.
+fn check_object(failed: *mut native::rd_kafka_error_t, doing: impl FnOnce() -> String) -> Result<()> {
+    if failed.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the object is ours, its text is a C string that lives as long, and it is destroyed once.
+    unsafe {
+        let code = native::rd_kafka_error_code(failed);
+        let reason = CStr::from_ptr(native::rd_kafka_error_string(failed)).to_string_lossy().into_owned();
+        native::rd_kafka_error_destroy(failed);
+        Err(error::from_code(&doing(), code.into(), Some(&reason)))
+    }
+}
+
+fn code_of(code: c_int) -> RDKafkaErrorCode {
+    native::primitive_to_rd_kafka_resp_err_t(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
+}
+
 fn list_of<'a>(positions: impl Iterator<Item = (&'a TopicPartition, i64)>) -> Result<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
     for (partition, position) in positions {
@@ -351,7 +376,7 @@ fn list_of<'a>(positions: impl Iterator<Item = (&'a TopicPartition, i64)>) -> Re
         }
         let offset = if position == -1001 { Offset::Invalid } else { Offset::Offset(position) };
         list.add_partition_offset(&partition.topic, partition.partition, offset)
-            .map_err(|cause| error::from_kafka(cause, format!("name {partition}")))?;
+            .map_err(|cause| error::from_kafka(&format!("name {partition}"), cause))?;
     }
     Ok(list)
 }

@@ -1,0 +1,176 @@
+//! The arguments, as a person types them.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit;
+use crate::output::Output;
+
+/// Lands Kafka topics in files exactly once, audits what landed and queries it with SQL.
+#[derive(Debug, Parser)]
+#[command(name = "rdp", version, after_help = exit::codes_help(), max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Global {
+    /// The form of the data on stdout; messages, progress and logs go to stderr
+    #[arg(long, short, global = true, value_enum, default_value_t = Output::Table, value_name = "FORM")]
+    pub(crate) output: Output,
+    /// Say more: -v info, -vv debug, -vvv trace
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Say nothing but errors: no progress, no summary
+    #[arg(long, short, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Log level, or levels by module: info, or rdp_elt=debug,warn [env: RDP_LOG]
+    #[arg(long, global = true, value_name = "FILTER")]
+    pub(crate) log: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show the whole of it in seconds: embedded broker, a killed loader, audit and SQL
+    Demo(Demo),
+    /// Read a config and say what it means, or everything that is wrong with it
+    Check(Check),
+    /// Land what the topics hold as of now, then end
+    Load(ConfigFile),
+    /// Land what the topics hold and what comes, until stopped
+    Run(ConfigFile),
+    /// Print one poll window of raw records; nothing is committed
+    Poll(Poll),
+    /// Sample the topics and print the landing schema to paste into the config
+    Schema(SchemaOf),
+    /// Run SQL over landings and files
+    Sql(Sql),
+    /// Prove from the ledger, and against the broker, that everything landed once
+    Audit(Audit),
+    /// Show how far each partition has landed, and its lag
+    Positions(ConfigFile),
+    /// Print the completion script of a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// A command that takes a config and nothing else.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ConfigFile {
+    /// The config file: .toml, .yaml or .json
+    #[arg(value_name = "CONFIG")]
+    pub(crate) config: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Demo {
+    /// How many order events; the embedded broker has room for 110,000
+    #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u64).range(100..=110_000))]
+    pub(crate) records: u64,
+    /// Where to put it; a folder that holds anything else is left alone
+    #[arg(long, default_value = "rdp-demo", value_name = "DIR")]
+    pub(crate) folder: PathBuf,
+    /// The same seed gives the same events
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Check {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Ask the broker and open the sink too
+    #[arg(long)]
+    pub(crate) connect: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Poll {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// At most so many records
+    #[arg(short = 'n', long, default_value_t = 10, value_name = "N")]
+    pub(crate) records: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SchemaOf {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// How many records to look at
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Sql {
+    /// One SQL statement; each topic of a landing is a table under its own name
+    #[arg(value_name = "QUERY")]
+    pub(crate) query: String,
+    /// A landing's folder; may stand several times. Without any, ./landing where there is one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) landing: Vec<String>,
+    /// A config whose landing is meant; may stand several times
+    #[arg(long, value_name = "CONFIG")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Ask the ledger alone, not the broker
+    #[arg(long)]
+    pub(crate) offline: bool,
+}
+
+impl Global {
+    /// The filter that `--log`, `-v` and `-q` amount to.
+    pub(crate) fn log_filter(&self) -> String {
+        let level = match (self.quiet, self.verbose) {
+            (true, _) => "error",
+            (false, 0) => "warn",
+            (false, 1) => "info",
+            (false, 2) => "debug",
+            (false, _) => "trace",
+        };
+        self.log.clone().or_else(|| std::env::var("RDP_LOG").ok()).unwrap_or_else(|| level.to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_agree_with_each_other() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn options_for_all_commands_may_stand_behind_them() {
+        let args = Args::try_parse_from(["rdp", "positions", "orders.toml", "--output", "json", "-vv"]).expect("they parse");
+        assert_eq!(args.global.output, Output::Json);
+        assert_eq!(args.global.log_filter(), "debug");
+        assert!(Args::try_parse_from(["rdp", "-q", "-v", "demo"]).is_err());
+    }
+
+    #[test]
+    fn the_help_lists_every_exit_code() {
+        let help = Args::command().render_long_help().to_string();
+        for kind in rdp_elt::ErrorKind::ALL {
+            assert!(help.contains(&format!("{}  {kind}", kind.exit_code())), "{kind} is missing in {help}");
+        }
+    }
+}

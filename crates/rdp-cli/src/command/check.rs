@@ -1,0 +1,140 @@
+//! `rdp check`: what a config means, or all that is wrong with it; with `--connect`, whether broker and sink agree.
+
+use rdp_elt::config::{Config, SinkConfig};
+use rdp_elt::kafka::{Cluster, StartPosition};
+use rdp_elt::load::{Format, LoadOptions, OnError, UnknownFields};
+use serde::Serialize;
+
+use super::blocking;
+use crate::args::Check;
+use crate::exit::Failure;
+use crate::number::{bytes, counted, grouped, seconds};
+use crate::screen::Screen;
+use crate::table::Table;
+
+/// One line of what was found.
+#[derive(Serialize)]
+struct Finding {
+    part: &'static str,
+    means: String,
+}
+
+pub(super) async fn run(args: &Check, screen: &Screen) -> Result<(), Failure> {
+    let config = Config::from_path(&args.file.config)?;
+    let mut findings = meaning(&config);
+    if args.connect {
+        findings.push(broker(&config).await?);
+        findings.push(sink(&config).await?);
+    }
+    let mut table = Table::new().text("part").text("means");
+    for finding in &findings {
+        table.row([finding.part, finding.means.as_str()]);
+    }
+    screen.output().rows(&table, &findings)?;
+    let path = super::shell_word(&args.file.config);
+    screen.say(match args.connect {
+        true => format!("{path} is right; next: rdp load {path}"),
+        false => format!("{path} is right; next: rdp check {path} --connect"),
+    });
+    Ok(())
+}
+
+/// The config in words. Nothing of `[source.librdkafka]` is among them.
+fn meaning(config: &Config) -> Vec<Finding> {
+    let source = config.source_config();
+    let group = source.group_id().map_or_else(|| "without a group".to_owned(), |group| format!("as group {group}"));
+    let limits = config.limits();
+    let loader = config.loader_options();
+    let give_up = loader.give_up_after.map_or_else(|| "never".to_owned(), |time| format!("after {}", seconds(time)));
+    vec![
+        Finding {
+            part: "source",
+            means: format!("{} at {} {group}, {}", topics(config), source.brokers(), start(config)),
+        },
+        Finding {
+            part: "window",
+            means: format!(
+                "closes at {} records, {} or {}",
+                grouped(limits.max_records as u64),
+                bytes(limits.max_bytes as u64),
+                seconds(limits.max_wait)
+            ),
+        },
+        Finding { part: "load", means: load(&config.load_options()) },
+        Finding {
+            part: "loader",
+            means: format!(
+                "{}, at most {}; gives up {give_up}",
+                counted(loader.lanes as u64, "lane"),
+                bytes(loader.memory_bytes as u64)
+            ),
+        },
+        Finding {
+            part: "sink",
+            means: match config.sink_config() {
+                Some(SinkConfig::Parquet { url, .. }) => format!("Parquet files at {url}"),
+                Some(other) => other.url().to_owned(),
+                None => "none".to_owned(),
+            },
+        },
+    ]
+}
+
+fn topics(config: &Config) -> String {
+    let topics = config.topics().join(", ");
+    match config.source_config().partitions() {
+        [] => topics,
+        some => some.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn start(config: &Config) -> String {
+    let from = match config.source().start_position() {
+        StartPosition::Earliest => "the oldest record".to_owned(),
+        StartPosition::Latest => "the log's end".to_owned(),
+        StartPosition::Time(millis) => format!("the first record at or after {millis} ms of 1970"),
+        _ => "given offsets".to_owned(),
+    };
+    format!("from {from} where nothing has landed yet")
+}
+
+fn load(load: &LoadOptions) -> String {
+    if matches!(load.format, Format::Raw) {
+        return "raw: values land as bytes".to_owned();
+    }
+    let unknown = match load.unknown_fields {
+        UnknownFields::Ignore => "other fields are left out",
+        UnknownFields::Keep => "other fields land in _rdp_extra",
+        UnknownFields::Quarantine => "a record with other fields is quarantined",
+    };
+    let misfit = match load.on_error {
+        OnError::Quarantine => "what does not fit is quarantined",
+        OnError::Fail => "what does not fit stops the loader",
+    };
+    format!("JSON into {}; {unknown}; {misfit}", counted(load.schema.fields().len() as u64, "column"))
+}
+
+async fn broker(config: &Config) -> Result<Finding, Failure> {
+    let source = config.peek_source();
+    let (partitions, logs) = blocking(move || {
+        let cluster = Cluster::connect(&source)?;
+        let partitions = cluster.partitions()?;
+        let logs = cluster.watermarks(&partitions)?;
+        Ok((partitions, logs))
+    })
+    .await?;
+    let topics: std::collections::BTreeSet<_> = partitions.iter().map(|partition| &partition.topic).collect();
+    let offsets: i64 = logs.values().map(|log| log.high - log.low).sum();
+    let means = format!(
+        "answers: {}, {}, {} offsets in the log",
+        counted(topics.len() as u64, "topic"),
+        counted(partitions.len() as u64, "partition"),
+        grouped(offsets)
+    );
+    Ok(Finding { part: "broker", means })
+}
+
+async fn sink(config: &Config) -> Result<Finding, Failure> {
+    let sink = config.open_sink()?;
+    Ok(Finding { part: "landing", means: format!("{} can be opened", sink.describe()) })
+}

@@ -1,0 +1,112 @@
+//! `rdp load` and `rdp run`: the loader, with a progress bar before it and a summary behind it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdp_elt::config::Config;
+use rdp_elt::{LoadReport, Loader, Shutdown, Until};
+use serde_json::json;
+
+use super::shell_word;
+use crate::exit::Failure;
+use crate::number::{bytes, counted, grouped, seconds};
+use crate::progress::Progress;
+use crate::screen::Screen;
+use crate::signal;
+
+pub(super) async fn run(path: &Path, until: Until, screen: &Screen) -> Result<(), Failure> {
+    let config = Config::from_path(path)?;
+    let shutdown = Shutdown::new();
+    let signals = signal::watch(&shutdown, screen)?;
+    let landed = land(&config, until, &shutdown, screen).await;
+    signals.abort();
+    let landed = landed?;
+    screen.output().object(&landed.to_json())?;
+    screen.say(landed.summary());
+    if shutdown.is_immediate() {
+        return Err(Failure::Stopped);
+    }
+    if landed.report.record_count > 0 {
+        screen.say(next_command(&config, path));
+    }
+    Ok(())
+}
+
+/// What a run did, for its summary.
+pub(super) struct Landed {
+    pub(super) report: LoadReport,
+    pub(super) time: Duration,
+    pub(super) file_count: u64,
+    sink: String,
+}
+
+/// Runs the loader that a config describes.
+pub(super) async fn land(
+    config: &Config,
+    until: Until,
+    shutdown: &Shutdown,
+    screen: &Screen,
+) -> Result<Landed, Failure> {
+    let sink = config.open_sink()?;
+    let name = sink.describe();
+    let progress = Arc::new(Progress::start(screen));
+    let observer = progress.clone();
+    let report = Loader::new(config.source(), config.load_options(), sink)
+        .with_limits(config.limits())
+        .with_options(config.loader_options())
+        .with_observer(move |event| observer.observe(&event))
+        .run(until, shutdown)
+        .await;
+    let (time, file_count) = progress.finish();
+    Ok(Landed { report: report?, time, file_count, sink: name })
+}
+
+impl Landed {
+    /// Two lines for a person.
+    fn summary(&self) -> String {
+        let report = &self.report;
+        if report.record_count == 0 {
+            return format!("nothing new to land: {} is up to date ({})", self.sink, seconds(self.time));
+        }
+        let rate = u128::from(report.record_count) * 1000 / self.time.as_millis().max(1);
+        format!(
+            "landed {} ({} quarantined, {}) in {}\n{} in {}, {}: {} records/s",
+            counted(report.record_count, "record"),
+            grouped(report.quarantined_count),
+            counted(report.tombstone_count, "tombstone"),
+            self.sink,
+            bytes(report.landed_bytes),
+            counted(self.file_count, "file"),
+            seconds(self.time),
+            grouped(i128::try_from(rate).unwrap_or(i128::MAX)),
+        )
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        let positions: Vec<_> = self
+            .report
+            .positions
+            .iter()
+            .map(|(at, position)| json!({"topic": at.topic, "partition": at.partition, "position": position}))
+            .collect();
+        json!({
+            "sink": self.sink,
+            "window_count": self.report.window_count,
+            "record_count": self.report.record_count,
+            "quarantined_count": self.report.quarantined_count,
+            "tombstone_count": self.report.tombstone_count,
+            "landed_bytes": self.report.landed_bytes,
+            "file_count": self.file_count,
+            "seconds": self.time.as_secs_f64(),
+            "positions": positions,
+        })
+    }
+}
+
+fn next_command(config: &Config, path: &Path) -> String {
+    let topic = config.topics().iter().find(|topic| !topic.starts_with('^'));
+    let query = topic.map_or_else(|| "SHOW TABLES".to_owned(), |topic| format!("SELECT COUNT(*) FROM \"{topic}\""));
+    let path = shell_word(path);
+    format!("next: rdp sql '{query}' --config {path}\n      rdp audit {path}")
+}

@@ -1,0 +1,44 @@
+//! `rdp poll`: one poll window of raw records on stdout. It joins no group and commits nothing.
+
+use std::time::Duration;
+
+use rdp_elt::config::Config;
+use rdp_elt::kafka::{KafkaConsumer, WindowLimits};
+use rdp_elt::KafkaStreamRecord;
+
+use super::blocking;
+use crate::args::Poll;
+use crate::exit::Failure;
+use crate::number::counted;
+use crate::output::Output;
+use crate::screen::Screen;
+use crate::table::Table;
+
+pub(super) async fn run(args: &Poll, screen: &Screen) -> Result<(), Failure> {
+    let config = Config::source_from_path(&args.file.config)?;
+    let records = look(&config, args.records).await?;
+    let objects: Vec<_> = records.iter().map(KafkaStreamRecord::to_json).collect();
+    // A record is no table's row: its value may be long and have lines of its own.
+    let output = match screen.output() {
+        Output::Table => Output::Ndjson,
+        other => other,
+    };
+    output.rows(&Table::new(), &objects)?;
+    screen.say(counted(records.len() as u64, "record"));
+    Ok(())
+}
+
+/// Takes up to `records` records from the config's topics, from `start` on, or what there is within a short time.
+pub(super) async fn look(config: &Config, records: usize) -> Result<Vec<KafkaStreamRecord>, Failure> {
+    let limits = WindowLimits { max_records: records, max_wait: PATIENCE, ..config.limits() };
+    let source = config.peek_source();
+    Ok(blocking(move || {
+        let mut consumer = KafkaConsumer::open(&source)?;
+        let window = consumer.poll_window(&limits)?;
+        window.to_records()
+    })
+    .await?)
+}
+
+/// How long a look waits for more records than there are.
+const PATIENCE: Duration = Duration::from_secs(3);

@@ -1,0 +1,69 @@
+//! `rdp schema`: samples the topics and prints the landing schema to paste into the config.
+
+use rdp_elt::Schema;
+use rdp_elt::config::Config;
+use rdp_elt::load::infer_schema;
+use rdp_elt::Error;
+use serde_json::{Map, Value};
+
+use super::poll::look;
+use super::shell_word;
+use crate::args::SchemaOf;
+use crate::exit::Failure;
+use crate::number::counted;
+use crate::output;
+use crate::screen::Screen;
+
+pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure> {
+    let config = Config::source_from_path(&args.file.config)?;
+    let records = look(&config, args.samples).await?;
+    let samples: Vec<&[u8]> = records.iter().filter_map(|record| record.value.as_deref()).collect();
+    if samples.is_empty() {
+        return Err(Error::config(format!("sample {}: there is no record with a value", config.topics().join(", ")))
+            .with_help("produce a few records first, or set source.start to where there are some")
+            .into());
+    }
+    let sample_count = samples.len() as u64;
+    let schema = infer_schema(samples)?;
+    let fields = fields(&schema)?;
+    match screen.output().is_for_people() {
+        true => output::text(&as_toml(&fields))?,
+        false => screen.output().object(&fields)?,
+    }
+    let path = shell_word(&args.file.config);
+    screen.say(format_args!("from {}; paste it into {path}, then: rdp check {path}", counted(sample_count, "sample")));
+    Ok(())
+}
+
+fn fields(schema: &Schema) -> Result<Vec<Map<String, Value>>, Error> {
+    serde_json::from_str(&schema.to_json()).map_err(|error| Error::internal("read a schema's own form").with_source(error))
+}
+
+/// `[load]` with one field a line. JSON's text and flags are TOML's too.
+fn as_toml(fields: &[Map<String, Value>]) -> String {
+    let lines: String = fields
+        .iter()
+        .map(|field| {
+            let pairs: Vec<String> = field.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            format!("  {{ {} }},\n", pairs.join(", "))
+        })
+        .collect();
+    format!("[load]\nformat = \"json\"\nschema = [\n{lines}]\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_printed_schema_is_toml_to_paste() {
+        let fields: Vec<Map<String, Value>> =
+            serde_json::from_str(r#"[{"name":"order_id","type":"int64"},{"name":"city","type":"utf8","path":"a.\"b\""}]"#)
+                .expect("fields");
+        assert_eq!(
+            as_toml(&fields),
+            "[load]\nformat = \"json\"\nschema = [\n  { name = \"order_id\", type = \"int64\" },\n  \
+             { name = \"city\", type = \"utf8\", path = \"a.\\\"b\\\"\" },\n]\n"
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! `[load]`: how payloads become rows.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::section::Section;
+use super::{Completeness, ConfigSyntax};
+use crate::error::Result;
+use crate::load::{Format, LoadOptions, OnError, UnknownFields};
+use crate::schema::Schema;
+
+/// Reads `[load]`. With no schema the format is raw.
+pub(super) fn read(section: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<LoadOptions> {
+    let schema = read_schema(section, folder);
+    let has_schema = section.has("schema") || section.has("schema_file");
+    let format = section.choice("format", &[("json", Format::Json), ("raw", Format::Raw)]);
+    let unknown_fields = section.choice(
+        "unknown_fields",
+        &[("ignore", UnknownFields::Ignore), ("keep", UnknownFields::Keep), ("quarantine", UnknownFields::Quarantine)],
+    );
+    let on_error = section.choice("on_error", &[("quarantine", OnError::Quarantine), ("fail", OnError::Fail)]);
+    let keep_value = section.flag("keep_value");
+    section.finish();
+
+    if matches!(format, Some(Format::Json)) && !has_schema && completeness == Completeness::Whole {
+        section.missing::<()>("schema", WHERE_FROM);
+    }
+    if matches!(format, Some(Format::Raw)) && has_schema {
+        section.wrong::<()>("format", "raw records have no fields; leave schema out, or write format = \"json\"");
+    }
+    let by_schema = if has_schema { Format::Json } else { Format::Raw };
+    Some(LoadOptions {
+        format: format.unwrap_or(by_schema),
+        schema: schema.unwrap_or_default(),
+        on_error: on_error.unwrap_or(OnError::Quarantine),
+        unknown_fields: unknown_fields.unwrap_or(UnknownFields::Ignore),
+        keep_value: keep_value.unwrap_or(false),
+    })
+}
+
+fn read_schema(section: &Section<'_>, folder: &Path) -> Option<Schema> {
+    let inline = section.value("schema");
+    let file = section.text("schema_file", "a path, from this file's folder on");
+    let (key, fields) = match (inline, file) {
+        (Some(_), Some(_)) => {
+            return section.wrong("schema_file", "the schema is given twice; leave one of the two out");
+        }
+        (Some(fields), None) => ("schema", fields.clone()),
+        (None, Some(file)) => match schema_in(&folder.join(file)) {
+            Ok(fields) => ("schema_file", fields),
+            Err(problem) => return section.wrong("schema_file", problem),
+        },
+        (None, None) => return None,
+    };
+    match Schema::from_value(fields) {
+        Ok(schema) => Some(schema),
+        Err(error) => {
+            let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
+            // The value is long and the message names the field: the key alone is enough.
+            section.wrong_inside(key, format!("{}{help}", with_causes(&error)))
+        }
+    }
+}
+
+/// The fields in a schema file: the list itself, or a table with `schema`, which is what `rdp schema` prints.
+fn schema_in(path: &Path) -> Result<Value, String> {
+    let syntax = ConfigSyntax::of_path(path).map_err(|error| with_causes(&error))?;
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let name = path.display().to_string();
+    match syntax.parse(&text).map_err(|error| with_causes(&error.into_error(&name)))? {
+        Value::Object(mut table) if table.contains_key("schema") => Ok(table.remove("schema").unwrap_or_default()),
+        fields => Ok(fields),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+const WHERE_FROM: &str = "expected the landing schema, such as [{ name = \"order_id\", type = \"int64\" }]; \
+     `rdp schema` prints one from the topic, and format = \"raw\" does without";

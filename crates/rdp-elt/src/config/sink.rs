@@ -1,0 +1,65 @@
+//! `[sink.…]`: where rows land.
+
+use std::sync::Arc;
+
+use super::Completeness;
+use super::section::Section;
+use crate::error::Result;
+use crate::sink::{ParquetSink, ParquetSinkOptions, Sink};
+
+/// The one section under `[sink]`.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum SinkConfig {
+    /// `[sink.parquet]`: Parquet files in a folder.
+    Parquet {
+        /// The landing's place, such as `file:landing`. A relative path is relative to the current directory, as it is
+        /// for every tool.
+        url: String,
+        /// How files are written.
+        options: ParquetSinkOptions,
+    },
+}
+
+impl SinkConfig {
+    /// The landing's place as the file names it.
+    pub fn url(&self) -> &str {
+        match self {
+            SinkConfig::Parquet { url, .. } => url,
+        }
+    }
+
+    pub(super) fn open(&self) -> Result<Arc<dyn Sink>> {
+        match self {
+            SinkConfig::Parquet { url, options } => Ok(Arc::new(ParquetSink::open(url, options.clone())?)),
+        }
+    }
+}
+
+/// Reads `[sink]`: `Some(None)` where there is none and none is needed.
+pub(super) fn read(section: &Section<'_>, completeness: Completeness) -> Option<Option<SinkConfig>> {
+    let parquet = section.section("parquet");
+    section.finish();
+    if section.has("parquet") {
+        return read_parquet(&parquet).map(Some);
+    }
+    if completeness == Completeness::SourceOnly {
+        return Some(None);
+    }
+    section.missing_whole(HOW_TO_NAME_ONE)
+}
+
+fn read_parquet(section: &Section<'_>) -> Option<SinkConfig> {
+    let url = section.required_text("url", "the landing's place, such as \"file:landing\"");
+    let mut options = ParquetSinkOptions::default();
+    if let Some(level) = section.number("compression_level", 1..=22).and_then(|level| i32::try_from(level).ok()) {
+        options.zstd_level = level;
+    }
+    if let Some(bytes) = section.size("row_group_size") {
+        options.row_group_bytes = bytes;
+    }
+    section.finish();
+    Some(SinkConfig::Parquet { url: url?, options })
+}
+
+pub(super) const HOW_TO_NAME_ONE: &str = "add [sink.parquet] with url = \"file:landing\"";

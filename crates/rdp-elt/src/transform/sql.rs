@@ -1,0 +1,125 @@
+//! SQL over landings and files, by Polars.
+
+use polars::prelude::PolarsError;
+use polars::sql::SQLContext;
+
+use super::{QueryResult, Tables};
+use crate::error::{Error, Result};
+
+/// Runs one SQL statement over the tables and collects its rows.
+///
+/// A topic's table bears the topic's name, quoted where SQL needs it: `SELECT * FROM "orders-eu"`. Files are read by
+/// `read_parquet('glob')`, `read_csv('glob')` and `read_json('glob')` in `FROM`. Only the columns and row groups that a
+/// query needs are read.
+///
+/// CPU-bound and blocking: call it away from async threads.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) where the statement is wrong or names a table that is not there; the help lists
+/// those that are.
+pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
+    let mut context = SQLContext::new();
+    for (name, scan) in tables.scans() {
+        context.register(name, scan?);
+    }
+    context
+        .execute(statement)
+        .and_then(|rows| rows.collect())
+        .map(QueryResult::new)
+        .map_err(|error| failed(error, tables))
+}
+
+fn failed(error: PolarsError, tables: &Tables) -> Error {
+    let text = error.to_string();
+    let unknown = text.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
+    let there_are = match tables.names().map(quoted).collect::<Vec<_>>().join(", ") {
+        names if names.is_empty() => "there are no tables: name a landing with --landing or --config".to_owned(),
+        names => format!("tables: {names}"),
+    };
+    let help = format!("{there_are}; files are read by FROM read_parquet('…') or read_csv('…')");
+    match unknown {
+        Some((name, _)) => Error::config(format!("run query: there is no table {name:?}")).with_help(help),
+        None => Error::config("run query").with_source(error).with_help(help),
+    }
+}
+
+/// A name as a query has to write it.
+fn quoted(name: &str) -> String {
+    let is_plain = name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
+        && !name.starts_with(|first: char| first.is_ascii_digit());
+    if is_plain { name.to_owned() } else { format!("\"{name}\"") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{File, create_dir_all};
+    use std::path::Path;
+
+    use polars::prelude::{DataFrame, ParquetWriter, df};
+
+    use super::*;
+
+    fn land(landing: &Path, topic: &str, partition: i32, start: i64, mut rows: DataFrame) {
+        let folder = landing.join(format!("topic={topic}")).join(format!("partition={partition}"));
+        create_dir_all(&folder).expect("a folder");
+        let file = File::create(folder.join(format!("{start:020}.parquet"))).expect("a file");
+        ParquetWriter::new(file).finish(&mut rows).expect("it is written");
+    }
+
+    fn tables(landing: &Path) -> Tables {
+        let mut tables = Tables::new();
+        tables.add_landing(&format!("file:{}", landing.display())).expect("something landed");
+        tables
+    }
+
+    #[test]
+    fn each_topic_is_a_table_over_all_its_partitions() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "orders", 0, 0, df!["id" => [1i64, 2], "status" => ["new", "paid"]].expect("rows"));
+        land(landing.path(), "orders", 1, 0, df!["id" => [3i64], "status" => ["paid"]].expect("rows"));
+        land(landing.path(), "orders-eu", 0, 0, df!["id" => [9i64]].expect("rows"));
+        let tables = tables(landing.path());
+        assert_eq!(tables.names().collect::<Vec<_>>(), ["orders", "orders-eu"]);
+
+        let sums = "SELECT status, COUNT(*) AS n, SUM(id) AS ids FROM orders GROUP BY status ORDER BY status";
+        let rows = query(sums, &tables).expect("it runs").json_rows();
+        assert_eq!(
+            serde_json::to_value(rows).expect("JSON"),
+            serde_json::json!([{"status": "new", "n": 1, "ids": 1}, {"status": "paid", "n": 2, "ids": 5}])
+        );
+        let eu = query("SELECT id FROM \"orders-eu\"", &tables).expect("it runs");
+        assert_eq!(eu.row_count(), 1);
+    }
+
+    #[test]
+    fn a_column_that_the_schema_gained_reads_as_null_before() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "orders", 0, 0, df!["id" => [1i64]].expect("rows"));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        land(landing.path(), "orders", 0, 1, df!["id" => [2i64], "status" => ["paid"]].expect("rows"));
+        let rows = query("SELECT id, status FROM orders ORDER BY id", &tables(landing.path())).expect("it runs");
+        assert_eq!(
+            serde_json::to_value(rows.json_rows()).expect("JSON"),
+            serde_json::json!([{"id": 1, "status": null}, {"id": 2, "status": "paid"}])
+        );
+    }
+
+    #[test]
+    fn an_unknown_table_is_told_those_that_there_are() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "orders-eu", 0, 0, df!["id" => [1i64]].expect("rows"));
+        let error = query("SELECT * FROM order", &tables(landing.path())).err();
+        assert!(error.is_some(), "ORDER is a keyword");
+        let error = query("SELECT * FROM payments", &tables(landing.path())).err().expect("no such table");
+        assert!(error.message().contains("no table \"payments\""), "{error:?}");
+        assert!(error.help().is_some_and(|help| help.contains("tables: \"orders-eu\"")), "{error:?}");
+    }
+
+    #[test]
+    fn files_are_read_without_a_landing() {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("rates.csv"), "currency,rate\nEUR,1.0\nUSD,0.9\n").expect("a file");
+        let statement = format!("SELECT COUNT(*) AS n FROM read_csv('{}/rates.csv')", folder.path().display());
+        assert_eq!(query(&statement, &Tables::new()).expect("it runs").row_count(), 1);
+    }
+}

@@ -1,0 +1,116 @@
+//! A config file for `rdp`, with a landing of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::cache::RunFolder;
+use crate::order::orders_schema;
+use crate::topic::Topic;
+
+/// A config for one topic and a Parquet landing, in a folder of its own.
+///
+/// Every change is written at once, so [`RdpConfig::path`] is always good to pass on.
+#[derive(Debug)]
+pub struct RdpConfig {
+    root: Map<String, Value>,
+    brokers: String,
+    topic: String,
+    folder: RunFolder,
+}
+
+impl RdpConfig {
+    /// JSON payloads that land by this schema.
+    pub fn json(topic: &Topic, schema: Value) -> Self {
+        Self::with_load(topic, json!({ "format": "json", "schema": schema }))
+    }
+
+    /// The events of [`orders`](crate::orders), by their schema.
+    pub fn orders(topic: &Topic) -> Self {
+        Self::json(topic, orders_schema())
+    }
+
+    /// Payloads that land as they are.
+    pub fn raw(topic: &Topic) -> Self {
+        Self::with_load(topic, json!({ "format": "raw" }))
+    }
+
+    fn with_load(topic: &Topic, load: Value) -> Self {
+        let folder = RunFolder::create("landing");
+        let root = json!({
+            "source": {
+                "brokers": topic.brokers(),
+                "group_id": format!("rdp-{}", topic.name()),
+                "topics": [topic.name()],
+                "start": "earliest",
+            },
+            "window": {},
+            "load": load,
+            "sink": { "parquet": { "url": format!("file:{}", folder.path().join("landing").display()) } },
+        });
+        let Value::Object(root) = root else { unreachable!("an object was just written") };
+        let config = RdpConfig { root, brokers: topic.brokers().to_owned(), topic: topic.name().to_owned(), folder };
+        config.write()
+    }
+
+    /// Closes windows at so many records or this time (`"1s"`).
+    #[must_use]
+    pub fn window(self, max_records: usize, max_wait: &str) -> Self {
+        self.set("/window/max_records", max_records).set("/window/max_wait", max_wait)
+    }
+
+    /// Sets one of librdkafka's own keys.
+    #[must_use]
+    pub fn librdkafka(self, key: &str, value: impl Into<Value>) -> Self {
+        self.set(&format!("/source/librdkafka/{key}"), value)
+    }
+
+    /// Sets any value, by its JSON pointer: `/loader/lanes`. Tables on the way are made.
+    #[must_use]
+    pub fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {
+        let mut names: Vec<&str> = pointer.split('/').skip(1).collect();
+        let name = names.pop().expect("a pointer names something");
+        let mut table = &mut self.root;
+        for step in names {
+            let next = table.entry(step).or_insert_with(|| json!({}));
+            table = next.as_object_mut().unwrap_or_else(|| panic!("{step} in {pointer} is a table"));
+        }
+        table.insert(name.to_owned(), value.into());
+        self.write()
+    }
+
+    /// The config file.
+    pub fn path(&self) -> PathBuf {
+        self.folder.path().join("rdp.json")
+    }
+
+    /// The folder that the files land in.
+    pub fn landing(&self) -> PathBuf {
+        self.folder.path().join("landing")
+    }
+
+    /// A folder for whatever else the test writes; removed together with the landing.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The topic's name.
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    pub(crate) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
+    pub(crate) fn load(&self) -> &Value {
+        &self.root["load"]
+    }
+
+    fn write(self) -> Self {
+        let text = serde_json::to_string_pretty(&self.root).expect("JSON can be written");
+        fs::write(self.path(), text).unwrap_or_else(|error| panic!("write {}: {error}", self.path().display()));
+        self
+    }
+}
