@@ -44,7 +44,7 @@ impl Watch {
     pub(crate) fn timeout(&self, doing: &str) -> Error {
         match self.lock().reason.clone() {
             Some((code, reason)) => from_code(doing, code, Some(&reason)),
-            None => from_code(doing, RDKafkaErrorCode::OperationTimedOut, Some("no answer in time")),
+            None => from_code(doing, RDKafkaErrorCode::OperationTimedOut, Some("no broker answered in time")),
         }
     }
 
