@@ -66,6 +66,7 @@ fn a_rebalance_loses_and_doubles_nothing() {
         BTreeMap::from([("group.protocol", "consumer")]),
     ];
     for (number, settings) in protocols.iter().enumerate() {
+        println!("{settings:?}");
         let topic = KafkaServer::shared().create_topic("rebalance", 6);
         topic.produce(spread(6_000, 6));
         let sink = Arc::new(MemorySink::new());

@@ -23,6 +23,8 @@ fn source(topic: &Topic) -> KafkaConsumerBuilder {
 
 /// A loader of raw bytes with windows of 500 records, which gives up soon.
 fn loader(source: KafkaConsumerBuilder, sink: &Arc<MemorySink>) -> Loader {
+    // RUST_LOG shows what the engine says.
+    let _ = tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
     let limits = WindowLimits { max_records: 500, max_wait: Duration::from_millis(300), ..WindowLimits::default() };
     let options = LoaderOptions { give_up_after: Some(Duration::from_secs(60)), ..LoaderOptions::default() };
     let sink: Arc<dyn Sink> = sink.clone();
