@@ -6,6 +6,7 @@ mod cluster;
 mod consumer;
 mod embedded;
 mod error;
+mod foreign;
 mod keys;
 mod native;
 mod security;
