@@ -1,9 +1,8 @@
 //! `rdp schema`: samples the topics and prints the landing schema to paste into the config.
 
-use rdp_elt::Schema;
 use rdp_elt::config::Config;
 use rdp_elt::load::infer_schema;
-use rdp_elt::Error;
+use rdp_elt::{Error, Schema};
 use serde_json::{Map, Value};
 
 use super::poll::look;
@@ -23,15 +22,22 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
             .with_help("produce a few records first, or set source.start to where there are some")
             .into());
     }
-    let sample_count = samples.len() as u64;
-    let schema = infer_schema(samples)?;
-    let fields = fields(&schema)?;
+    let inferred = infer_schema(samples)?;
+    let fields = fields(&inferred.schema)?;
     match screen.output().is_for_people() {
         true => output::text(&as_toml(&fields))?,
         false => screen.output().object(&fields)?,
     }
+    if inferred.not_json_count > 0 {
+        let others = counted(inferred.not_json_count, "sample");
+        screen.say(format_args!("{others} beside these are no JSON objects: such records are quarantined"));
+    }
+    if !inferred.left_out.is_empty() {
+        screen.say(format_args!("left out, since no column can bear the name: {}", inferred.left_out.join(", ")));
+    }
     let path = shell_word(&args.file.config);
-    screen.say(format_args!("from {}; paste it into {path}, then: rdp check {path}", counted(sample_count, "sample")));
+    let samples = counted(inferred.sample_count, "sample");
+    screen.say(format_args!("from {samples}; paste it into {path}, then: rdp check {path}"));
     Ok(())
 }
 

@@ -26,8 +26,11 @@ impl DemoFolder {
         };
         if path.exists() {
             if !folder.is_a_demos() {
-                return Err(Error::config(format!("make the demo's folder {}: something else is there", path.display()))
-                    .with_help("move it away, or name another folder with --folder DIR"));
+                return Err(Error::config(format!(
+                    "make the demo's folder {}: something else is there",
+                    path.display()
+                ))
+                .with_help("move it away, or name another folder with --folder DIR"));
             }
             if folder.landing().exists() {
                 fs::remove_dir_all(folder.landing()).map_err(failed)?;
