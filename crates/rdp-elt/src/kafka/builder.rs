@@ -189,6 +189,12 @@ impl KafkaConsumerBuilder {
         self
     }
 
+    /// The same source without a group: nothing is joined, nothing reported.
+    pub(crate) fn without_group(mut self) -> Self {
+        self.group_id = None;
+        self
+    }
+
     /// The value of a librdkafka key, where one was set.
     pub(crate) fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
+use serde::Serialize;
 
 use super::admin::{Admin, TopicDescription};
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
@@ -38,7 +39,7 @@ pub struct TopicInfo {
 }
 
 /// Both ends of one partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Watermarks {
     /// The oldest offset that the log still has.
     pub low: i64,
