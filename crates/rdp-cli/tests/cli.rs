@@ -115,6 +115,7 @@ fn the_demo_lands_every_record_once_though_its_loader_is_killed() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let report: Value = serde_json::from_str(&stdout(&output)).expect("one JSON object");
     let count = |key: &str| report[key].as_u64().unwrap_or_else(|| panic!("{key} is no number in {report}"));
+    assert_eq!(report["audit"]["is_clean"], true, "{report}");
     assert!(count("landed_before_the_kill") > 0, "{report}");
     assert!(count("landed_after") > 0, "{report}");
     assert_eq!(count("landed_before_the_kill") + count("landed_after"), 20_000, "{report}");

@@ -42,7 +42,8 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
 }
 
 fn fields(schema: &Schema) -> Result<Vec<Map<String, Value>>, Error> {
-    serde_json::from_str(&schema.to_json()).map_err(|error| Error::internal("read a schema's own form").with_source(error))
+    serde_json::from_str(&schema.to_json())
+        .map_err(|error| Error::internal("read a schema's own form").with_source(error))
 }
 
 /// `[load]` with one field a line. JSON's text and flags are TOML's too.
@@ -63,9 +64,10 @@ mod tests {
 
     #[test]
     fn the_printed_schema_is_toml_to_paste() {
-        let fields: Vec<Map<String, Value>> =
-            serde_json::from_str(r#"[{"name":"order_id","type":"int64"},{"name":"city","type":"utf8","path":"a.\"b\""}]"#)
-                .expect("fields");
+        let fields: Vec<Map<String, Value>> = serde_json::from_str(
+            r#"[{"name":"order_id","type":"int64"},{"name":"city","type":"utf8","path":"a.\"b\""}]"#,
+        )
+        .expect("fields");
         assert_eq!(
             as_toml(&fields),
             "[load]\nformat = \"json\"\nschema = [\n  { name = \"order_id\", type = \"int64\" },\n  \

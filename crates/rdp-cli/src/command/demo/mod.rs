@@ -71,7 +71,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
         "records": args.records,
         "landed_before_the_kill": survived.record_count,
         "landed_after": landed.report.record_count,
-        "audit": report,
+        "audit": audit::with_verdict(&report),
         "statuses": statuses.json_rows(),
         "folder": args.folder,
         "seconds": took,
