@@ -86,7 +86,10 @@ impl Broker {
         let now = self.identities.get(&partition.topic)?;
         let differ = |one: &str, other: &str| !one.is_empty() && !other.is_empty() && one != other;
         if differ(&now.cluster_id, &landed.cluster_id) {
-            return Some(format!("it landed from cluster {}, the brokers are of cluster {}", landed.cluster_id, now.cluster_id));
+            return Some(format!(
+                "it landed from cluster {}, the brokers are of cluster {}",
+                landed.cluster_id, now.cluster_id
+            ));
         }
         differ(&now.topic_id, &landed.topic_id)
             .then(|| format!("it landed from topic id {}, the topic's id now is {}", landed.topic_id, now.topic_id))
@@ -165,7 +168,8 @@ impl Broker {
 /// The ranges to read: what the log still has of the missing offsets.
 fn still_stored(missing: &[OffsetRange], low: i64) -> Result<Vec<OffsetRange>> {
     let stored = missing.iter().filter(|range| range.end() > low);
-    let clipped = stored.map(|range| OffsetRange::new(range.start().max(low), range.end())).collect::<Result<Vec<_>>>()?;
+    let clipped =
+        stored.map(|range| OffsetRange::new(range.start().max(low), range.end())).collect::<Result<Vec<_>>>()?;
     join_near(&clipped)
 }
 
@@ -186,7 +190,11 @@ fn report_unexplained(audit: &mut PartitionAudit, ranges: &[OffsetRange]) {
     for range in ranges.iter().take(SHOWN_RANGES) {
         let offsets: Vec<i64> = (range.start()..range.end()).collect();
         let what = listed(&offsets).unwrap_or_default();
-        audit.find(FindingKind::Unexplained, Some(*range), format!("the log has a record at {what}, the landing has no row"));
+        audit.find(
+            FindingKind::Unexplained,
+            Some(*range),
+            format!("the log has a record at {what}, the landing has no row"),
+        );
     }
     if let Some(rest) = ranges.get(SHOWN_RANGES..).filter(|rest| !rest.is_empty()) {
         let count: u64 = rest.iter().map(OffsetRange::len).sum();

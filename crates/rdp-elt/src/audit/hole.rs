@@ -123,7 +123,9 @@ pub(super) fn join_near(ranges: &[OffsetRange]) -> Result<Vec<OffsetRange>> {
     let mut joined: Vec<OffsetRange> = Vec::new();
     for range in ranges {
         match joined.last_mut() {
-            Some(last) if range.start() - last.end() <= NEAR => *last = OffsetRange::new(last.start(), range.end())?,
+            Some(last) if range.start() - last.end() <= NEAR => {
+                *last = OffsetRange::new(last.start(), last.end().max(range.end()))?;
+            }
             _ => joined.push(*range),
         }
     }
@@ -167,8 +169,7 @@ mod tests {
 
     #[test]
     fn each_hole_has_its_explanation() {
-        let evidence =
-            Evidence { log_start: 10, visible: [20].into(), stored: [19, 20].into(), is_compacted: false };
+        let evidence = Evidence { log_start: 10, visible: [20].into(), stored: [19, 20].into(), is_compacted: false };
         let (holes, unexplained) = explain(&[range(8, 9), range(18, 21)], &evidence).expect("explained");
         assert_eq!(holes, Holes { retention: 1, marker: 1, aborted: 1, unexplained: 1, ..Holes::default() });
         assert_eq!(unexplained, [range(20, 21)]);

@@ -60,7 +60,8 @@ fn check_counts(audit: &mut PartitionAudit, entry: &LedgerEntry) {
     }
     if entry.quarantined_count > records || entry.tombstone_count > records {
         let (quarantined, tombstones) = (entry.quarantined_count, entry.tombstone_count);
-        let what = format!("{} says {quarantined} quarantined and {tombstones} tombstones of {records} records", named(entry));
+        let what =
+            format!("{} says {quarantined} quarantined and {tombstones} tombstones of {records} records", named(entry));
         audit.find(FindingKind::CountMismatch, Some(entry.range), what);
     }
 }
@@ -85,7 +86,11 @@ fn check_sources(audit: &mut PartitionAudit, entries: &[&LedgerEntry]) {
     for (what, ids) in [("topic", topics), ("cluster", clusters)] {
         if ids.len() > 1 {
             let ids = ids.into_iter().collect::<Vec<_>>().join(", ");
-            audit.find(FindingKind::MixedSource, audit.landed, format!("commits come from more than one {what} id: {ids}"));
+            audit.find(
+                FindingKind::MixedSource,
+                audit.landed,
+                format!("commits come from more than one {what} id: {ids}"),
+            );
         }
     }
 }
@@ -127,7 +132,10 @@ pub(super) mod tests {
         let audits = audit_ledger(&[entry(1, 0, 5), entry(0, 40, 60), entry(0, 10, 40)]);
         assert!(audits.iter().all(|audit| audit.findings.is_empty()), "{audits:?}");
         let first = &audits[0];
-        assert_eq!((first.commit_count, first.record_count, first.quarantined_count, first.tombstone_count), (2, 50, 2, 4));
+        assert_eq!(
+            (first.commit_count, first.record_count, first.quarantined_count, first.tombstone_count),
+            (2, 50, 2, 4)
+        );
         assert_eq!(first.landed, OffsetRange::new(10, 60).ok());
         assert_eq!(audits.len(), 2);
     }

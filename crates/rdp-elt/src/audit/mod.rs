@@ -11,7 +11,6 @@ mod ledger;
 mod report;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kafka::KafkaConsumerBuilder;
@@ -33,8 +32,11 @@ use hole::{Coverage, coverage};
 /// what the sink fails with where its ledger cannot be read.
 pub async fn audit_landing(sink: &dyn Sink, topics: &[String]) -> Result<AuditReport> {
     if let Some(pattern) = topics.iter().find(|topic| topic.starts_with('^')) {
-        return Err(Error::config(format!("audit {}: which topics {pattern:?} means only a broker knows", sink.describe()))
-            .with_help("audit against the broker, or name the topics"));
+        return Err(Error::config(format!(
+            "audit {}: which topics {pattern:?} means only a broker knows",
+            sink.describe()
+        ))
+        .with_help("audit against the broker, or name the topics"));
     }
     let mut partitions = Vec::new();
     for topic in topics.iter().collect::<BTreeSet<_>>() {
@@ -88,8 +90,9 @@ async fn look_at(sink: &dyn Sink, topic: &str) -> Result<Vec<Landed>> {
     let mut found: BTreeMap<TopicPartition, Landed> = audits
         .into_iter()
         .map(|mut audit| {
-            check_position(&mut audit, positions.get(&audit.topic_partition));
-            (audit.topic_partition.clone(), Landed { audit, ..Landed::nothing_of(TopicPartition::new(topic, 0)) })
+            let partition = audit.topic_partition.clone();
+            check_position(&mut audit, positions.get(&partition));
+            (partition.clone(), Landed { audit, ..Landed::nothing_of(partition) })
         })
         .collect();
     for entry in ledger::in_order(&entries) {
@@ -114,7 +117,8 @@ fn check_position(audit: &mut PartitionAudit, position: Option<&LandedPosition>)
     let end = audit.landed.map(|landed| landed.end());
     let position = position.map(|landed| landed.position);
     if end != position {
-        let told = |position: Option<i64>| position.map_or_else(|| "nowhere".to_owned(), |position| position.to_string());
+        let told =
+            |position: Option<i64>| position.map_or_else(|| "nowhere".to_owned(), |position| position.to_string());
         let what = format!("the sink's position is {}, its ledger ends at {}", told(position), told(end));
         audit.find(FindingKind::PositionMismatch, None, what);
     }
@@ -146,7 +150,7 @@ fn listed(offsets: &[i64]) -> Option<String> {
 }
 
 async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(call)
-        .await
-        .map_err(|error| Error::internal("audit against the broker: the reading thread ended early").with_source(error))?
+    tokio::task::spawn_blocking(call).await.map_err(|error| {
+        Error::internal("audit against the broker: the reading thread ended early").with_source(error)
+    })?
 }

@@ -202,7 +202,9 @@ impl FindingKind {
 
     const fn help(self) -> &'static str {
         match self {
-            FindingKind::Gap => "look for a removed or moved file; land the range again from the topic into a new landing",
+            FindingKind::Gap => {
+                "look for a removed or moved file; land the range again from the topic into a new landing"
+            }
             FindingKind::Overlap | FindingKind::Duplicate => {
                 "stop all loaders of this landing, keep it as it is and report a bug; read it with one row per offset meanwhile"
             }
@@ -218,7 +220,9 @@ impl FindingKind {
             FindingKind::Overtaken => {
                 "these records are gone: raise the topic's retention or run the loader more often"
             }
-            FindingKind::Unexplained => "keep landing and topic as they are and report a bug; land the range again into a new landing",
+            FindingKind::Unexplained => {
+                "keep landing and topic as they are and report a bug; land the range again into a new landing"
+            }
             FindingKind::Unreadable => "restore the file from a copy, or land its range again into a new landing",
         }
     }

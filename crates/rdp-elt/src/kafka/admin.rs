@@ -57,7 +57,7 @@ impl Admin {
 
     /// Asks for the brokers and, where wanted, for every topic with its number of partitions.
     pub(crate) fn metadata(&self, doing: &str, all_topics: bool) -> Result<Vec<TopicDescription>> {
-        let mut patience = Patience::new(self, doing);
+        let patience = Patience::new(self, doing);
         let mut slice = Duration::from_millis(500);
         loop {
             match self.metadata_once(all_topics, patience.slice(slice)) {

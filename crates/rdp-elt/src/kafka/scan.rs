@@ -95,7 +95,8 @@ fn read(message: &Message, partition: &TopicPartition, range: OffsetRange) -> Re
         Response::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Read::Done),
         Response::RD_KAFKA_RESP_ERR__PARTITION_EOF if offset >= range.end() => Ok(Read::Done),
         Response::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-            let message = format!("read the offsets of {partition} in {range}: its log ends at {offset} for this reader");
+            let message =
+                format!("read the offsets of {partition} in {range}: its log ends at {offset} for this reader");
             Err(Error::unavailable(message).with_help("try again when its replicas have caught up"))
         }
         code => {
