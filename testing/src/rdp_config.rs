@@ -90,6 +90,24 @@ impl RdpConfig {
         self.folder.path().join("landing")
     }
 
+    /// The landed files, in order of topic, partition and start.
+    pub fn landed_files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.landing()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
+    }
+
     /// A folder for whatever else the test writes; removed together with the landing.
     pub fn folder(&self) -> &Path {
         self.folder.path()
