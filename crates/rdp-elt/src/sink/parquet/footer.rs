@@ -64,7 +64,7 @@ impl Footer {
         let Some((_, marker)) = end.bytes.split_last_chunk::<FOOTER_SIZE>() else {
             return Err(trouble::damaged(path, format!("it is {} bytes long", end.file_length)));
         };
-        let length = FooterTail::try_from(marker)
+        let length = FooterTail::try_from(*marker)
             .map_err(|error| trouble::damaged(path, "it has no Parquet footer").with_source(error))?
             .metadata_length() as u64;
         let end = end.reaching_back(length.saturating_add(FOOTER_SIZE as u64), file, path)?;

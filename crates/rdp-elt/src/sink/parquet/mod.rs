@@ -330,3 +330,6 @@ async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 's
         },
     }
 }
+
+#[cfg(test)]
+mod tests;
