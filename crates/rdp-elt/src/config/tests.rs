@@ -209,6 +209,17 @@ fn what_a_variable_became_is_not_shown() {
 }
 
 #[test]
+fn a_refused_librdkafka_key_says_why_and_shows_no_secret() {
+    let message = mistake_in("source.librdkafka", "\"group.id\" = \"g\"");
+    assert!(message.contains("source.librdkafka.\"group.id\" = \"g\""), "{message}");
+    assert!(message.contains("use `group_id`"), "{message}");
+    let message = mistake_in("source.librdkafka", "\"sasl.password\" = [\"hunter2\"]");
+    assert!(message.contains("sasl.password") && !message.contains("hunter2"), "{message}");
+    let message = mistake_in("source.librdkafka", "sesion.timeout.ms = 6000");
+    assert!(message.contains("session.timeout.ms"), "{message}");
+}
+
+#[test]
 fn a_syntax_error_has_a_place_and_does_not_quote_the_line() {
     let cases = [
         (ConfigSyntax::Toml, "[source]\npassword = \"hunter2\nx = 1"),

@@ -1,23 +1,24 @@
 //! The calls of librdkafka that ask a cluster about itself, in safe clothes: metadata, list offsets, describe topics and
 //! configs. Blocking, each with a deadline. [`Cluster`](super::Cluster) gives them meaning.
 
-use std::ffi::{CStr, CString};
-use std::os::raw::{c_char, c_int};
-use std::ptr::{self, NonNull};
+use std::collections::BTreeSet;
+use std::ffi::{c_char, c_int};
+use std::ptr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rdkafka::ClientContext;
-use rdkafka::client::Client;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
+use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as ffi;
 
 use super::builder::Isolation;
 use super::error::{from_code, from_kafka};
+use super::foreign::{Owned, c_string, code_of, millis, slice_of, text};
 use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
@@ -38,11 +39,6 @@ pub(crate) struct TopicDescription {
     pub(crate) error: Option<RDKafkaErrorCode>,
 }
 
-/// Which offset of a partition is asked for, in the protocol's numbers.
-pub(crate) const EARLIEST: i64 = -2;
-/// The end: of the log, or of what is stable, by isolation.
-pub(crate) const LATEST: i64 = -1;
-
 impl Admin {
     pub(crate) fn new(config: &ClientConfig, timeout: Duration) -> Result<Self> {
         let doing = "open a client";
@@ -61,7 +57,7 @@ impl Admin {
 
     /// Asks for the brokers and, where wanted, for every topic with its number of partitions.
     pub(crate) fn metadata(&self, doing: &str, all_topics: bool) -> Result<Vec<TopicDescription>> {
-        let mut patience = Patience::new(self, doing);
+        let patience = Patience::new(self, doing);
         let mut slice = Duration::from_millis(500);
         loop {
             match self.metadata_once(all_topics, patience.slice(slice)) {
@@ -76,17 +72,24 @@ impl Admin {
         }
     }
 
-    /// The offset that each partition is asked for, as `EARLIEST`, `LATEST` or a time in milliseconds.
+    /// One offset of each partition: its beginning, its end (under `ReadCommitted` the last stable offset), or the first
+    /// at or after a time in milliseconds; `-1` where nothing is that late.
     pub(crate) fn list_offsets(
         &self,
         doing: &str,
-        wanted: &[(TopicPartition, i64)],
+        of: &[TopicPartition],
+        at: Offset,
         isolation: Isolation,
     ) -> Result<Vec<(TopicPartition, i64)>> {
-        if wanted.is_empty() {
+        if of.is_empty() {
             return Ok(Vec::new());
         }
-        let list = partition_list(wanted)?;
+        let mut list = TopicPartitionList::with_capacity(of.len());
+        for partition in of.iter().collect::<BTreeSet<_>>() {
+            c_string(doing, &partition.topic)?;
+            list.add_partition_offset(&partition.topic, partition.partition, at)
+                .map_err(|error| from_kafka(&format!("{doing}: {partition}"), error))?;
+        }
         let isolation = match isolation {
             Isolation::ReadCommitted => ffi::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
             Isolation::ReadUncommitted => ffi::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
@@ -102,7 +105,7 @@ impl Admin {
         }
         let event = self.ask(doing, |queue| {
             // SAFETY: client, list, options and queue live until the answer; librdkafka copies list and options.
-            unsafe { ffi::rd_kafka_ListOffsets(self.client.native_ptr(), list.as_ptr(), options.as_ptr(), queue) }
+            unsafe { ffi::rd_kafka_ListOffsets(self.client.native_ptr(), list.ptr(), options.as_ptr(), queue) }
         })?;
         // SAFETY: the event is a ListOffsets result, and what is read from it is copied before it is destroyed.
         unsafe {
@@ -309,30 +312,6 @@ impl<'a> Patience<'a> {
     }
 }
 
-/// A native object and how it is destroyed.
-struct Owned<T> {
-    pointer: NonNull<T>,
-    destroy: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Owned<T> {
-    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self> {
-        let pointer = NonNull::new(pointer).ok_or_else(|| Error::internal("librdkafka gave no object"))?;
-        Ok(Owned { pointer, destroy })
-    }
-
-    fn as_ptr(&self) -> *mut T {
-        self.pointer.as_ptr()
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: the object is ours, and destroyed here only, by its own function.
-        unsafe { (self.destroy)(self.pointer.as_ptr()) };
-    }
-}
-
 /// Codes that say no more than that nobody answered.
 fn passes(code: RDKafkaErrorCode) -> bool {
     matches!(
@@ -404,54 +383,6 @@ unsafe fn topic_id(id: *const ffi::rd_kafka_Uuid_t) -> String {
         return String::new();
     }
     URL_SAFE_NO_PAD.encode([high.to_be_bytes(), low.to_be_bytes()].concat())
-}
-
-fn partition_list(wanted: &[(TopicPartition, i64)]) -> Result<Owned<ffi::rd_kafka_topic_partition_list_t>> {
-    let capacity = c_int::try_from(wanted.len()).unwrap_or(c_int::MAX);
-    // SAFETY: plain allocation.
-    let list = unsafe { ffi::rd_kafka_topic_partition_list_new(capacity) };
-    let list = Owned::new(list, ffi::rd_kafka_topic_partition_list_destroy)?;
-    for (partition, offset) in wanted {
-        let topic = c_string("list partitions", &partition.topic)?;
-        // SAFETY: the list is alive, the name is copied, and the element that comes back is the list's.
-        unsafe {
-            (*ffi::rd_kafka_topic_partition_list_add(list.as_ptr(), topic.as_ptr(), partition.partition)).offset =
-                *offset;
-        }
-    }
-    Ok(list)
-}
-
-fn c_string(doing: &str, text: &str) -> Result<CString> {
-    CString::new(text).map_err(|error| from_kafka(doing, KafkaError::Nul(error)))
-}
-
-fn code_of(code: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
-    (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
-}
-
-fn millis(wait: Duration) -> c_int {
-    c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
-}
-
-/// # Safety
-/// `text` is null or a C string that lives through the call.
-unsafe fn text(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: by this function's contract.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-/// `first` is null or points to `count` elements that live as long as the slice is used.
-unsafe fn slice_of<'a, T>(first: *const T, count: usize) -> &'a [T] {
-    if first.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts(first, count) }
 }
 
 const ANSWER_SLICE: Duration = Duration::from_millis(100);

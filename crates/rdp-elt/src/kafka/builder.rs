@@ -64,7 +64,8 @@ impl Isolation {
 pub struct KafkaConsumerBuilder {
     brokers: String,
     topics: Vec<String>,
-    partitions: Vec<TopicPartition>,
+    /// Instead of all partitions of the topics.
+    partitions: Option<Vec<TopicPartition>>,
     group_id: Option<String>,
     start: StartPosition,
     isolation: Isolation,
@@ -79,7 +80,7 @@ impl KafkaConsumerBuilder {
         KafkaConsumerBuilder {
             brokers: brokers.into(),
             topics: Vec::new(),
-            partitions: Vec::new(),
+            partitions: None,
             group_id: None,
             start: StartPosition::Earliest,
             isolation: Isolation::ReadCommitted,
@@ -103,11 +104,11 @@ impl KafkaConsumerBuilder {
         self
     }
 
-    /// Reads these partitions and no others, instead of [`topics`](Self::topics). A group then shares nothing out; it
+    /// Reads these partitions and no others, whatever [`topics`](Self::topics) says. A group then shares nothing out; it
     /// only bears the reported positions.
     #[must_use]
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
-        self.partitions.extend(partitions);
+        self.partitions.get_or_insert_default().extend(partitions);
         self
     }
 
@@ -161,9 +162,9 @@ impl KafkaConsumerBuilder {
         &self.topics
     }
 
-    /// The partitions that are read instead of whole topics; empty where topics are.
-    pub fn assigned_partitions(&self) -> &[TopicPartition] {
-        &self.partitions
+    /// The partitions that are read instead of whole topics, where any were named.
+    pub fn assigned_partitions(&self) -> Option<&[TopicPartition]> {
+        self.partitions.as_deref()
     }
 
     /// The consumer group.
@@ -185,6 +186,12 @@ impl KafkaConsumerBuilder {
     /// top, of at most half of it.
     pub(crate) fn with_queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes.max(MIN_QUEUE_BYTES);
+        self
+    }
+
+    /// The same source without a group: nothing is joined, nothing reported.
+    pub(crate) fn without_group(mut self) -> Self {
+        self.group_id = None;
         self
     }
 
@@ -235,13 +242,11 @@ impl KafkaConsumerBuilder {
         if self.group_id.as_deref() == Some("") {
             return Err(Error::config("describe a consumer: `group_id` is empty").with_help("name it or leave it out"));
         }
-        match (self.topics.is_empty(), self.partitions.is_empty()) {
-            (true, true) => Err(Error::config(format!("describe a consumer of {}: it reads no topic", self.brokers))
-                .with_help("name at least one in `topics`")),
-            (false, false) => Err(Error::config("describe a consumer: both `topics` and `partitions` are given")
-                .with_help("name whole topics or single partitions, not both")),
-            _ => Ok(()),
+        if self.topics.is_empty() && self.partitions.is_none() {
+            return Err(Error::config(format!("describe a consumer of {}: it reads no topic", self.brokers))
+                .with_help("name at least one in `topics`"));
         }
+        Ok(())
     }
 
     fn with_variables(mut self, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {

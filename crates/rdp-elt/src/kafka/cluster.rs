@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
+use serde::Serialize;
 
-use super::admin::{Admin, EARLIEST, LATEST, TopicDescription};
+use super::admin::{Admin, TopicDescription};
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 use super::error::from_code;
 use super::keys::near;
@@ -37,7 +39,7 @@ pub struct TopicInfo {
 }
 
 /// Both ends of one partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Watermarks {
     /// The oldest offset that the log still has.
     pub low: i64,
@@ -99,10 +101,7 @@ impl Cluster {
         let all = topics.iter().flat_map(|topic| {
             (0..topic.partition_count).map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
         });
-        let listed = self.source.assigned_partitions();
-        if listed.is_empty() {
-            return Ok(all.collect());
-        }
+        let Some(listed) = self.source.assigned_partitions() else { return Ok(all.collect()) };
         let all: BTreeSet<TopicPartition> = all.collect();
         match listed.iter().find(|partition| !all.contains(partition)) {
             Some(missing) => {
@@ -131,10 +130,10 @@ impl Cluster {
         // Negative times are the protocol's numbers for other questions.
         let isolation = self.source.isolation_level();
         let mut positions: Positions =
-            self.admin.list_offsets(&doing, &asked(of, time.max(0)), isolation)?.into_iter().collect();
+            self.admin.list_offsets(&doing, of, Offset::Offset(time.max(0)), isolation)?.into_iter().collect();
         let later: Vec<TopicPartition> =
             positions.iter().filter(|(_, offset)| *offset < 0).map(|(partition, _)| partition.clone()).collect();
-        positions.extend(self.admin.list_offsets(&doing, &asked(&later, LATEST), isolation)?);
+        positions.extend(self.admin.list_offsets(&doing, &later, Offset::End, isolation)?);
         Ok(positions)
     }
 
@@ -148,10 +147,10 @@ impl Cluster {
         let isolation = self.source.isolation_level();
         match start {
             StartPosition::Earliest => {
-                Ok(self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?.into_iter().collect())
+                Ok(self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?.into_iter().collect())
             }
             StartPosition::Latest => {
-                Ok(self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect())
+                Ok(self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect())
             }
             StartPosition::Time(time) => self.offsets_for_time(of, *time),
             StartPosition::Offsets(offsets) => {
@@ -201,8 +200,8 @@ impl Cluster {
         isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, Watermarks>> {
         let doing = self.doing("read the ends of logs");
-        let lows = self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?;
-        let highs: Positions = self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect();
+        let lows = self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?;
+        let highs: Positions = self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect();
         Ok(lows
             .into_iter()
             .map(|(partition, low)| {
@@ -239,18 +238,15 @@ impl Cluster {
     }
 
     fn wanted_topics(&self) -> BTreeSet<&str> {
-        let of_partitions = self.source.assigned_partitions().iter().map(|partition| &*partition.topic);
-        self.source.topic_names().iter().map(String::as_str).chain(of_partitions).collect()
+        match self.source.assigned_partitions() {
+            Some(partitions) => partitions.iter().map(|partition| &*partition.topic).collect(),
+            None => self.source.topic_names().iter().map(String::as_str).collect(),
+        }
     }
 
     fn doing(&self, what: &str) -> String {
         format!("{what} at {}", self.source.brokers())
     }
-}
-
-fn asked(of: &[TopicPartition], offset: i64) -> Vec<(TopicPartition, i64)> {
-    let of: BTreeSet<&TopicPartition> = of.iter().collect();
-    of.into_iter().map(|partition| (partition.clone(), offset)).collect()
 }
 
 fn given_start(partition: &TopicPartition, log: &Watermarks, given: &BTreeMap<TopicPartition, i64>) -> Result<i64> {

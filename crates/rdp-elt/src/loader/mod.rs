@@ -126,7 +126,14 @@ pub struct Loader {
 impl Loader {
     /// A loader from a source, through a load, into a sink. Cheap: nothing is opened yet.
     pub fn new(source: KafkaConsumerBuilder, load: LoadOptions, sink: Arc<dyn Sink>) -> Self {
-        Loader { source, load, sink, limits: WindowLimits::default(), options: LoaderOptions::default(), observer: Arc::new(|_| {}) }
+        Loader {
+            source,
+            load,
+            sink,
+            limits: WindowLimits::default(),
+            options: LoaderOptions::default(),
+            observer: Arc::new(|_| {}),
+        }
     }
 
     /// When a window closes.

@@ -1,3 +1,237 @@
-//! In memory.
-/// In memory.
-pub struct MemorySink {}
+//! A sink in memory, for tests: the contract with nothing behind it, and failures to order.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+
+use super::{LandedPosition, Landing, LedgerEntry, Receipt, Sink, WindowInfo};
+use crate::error::{Error, ErrorKind, Result};
+use crate::load::LoadedRows;
+use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+
+/// Lands windows in memory. Clones share what has landed.
+#[derive(Clone, Default)]
+pub struct MemorySink(Arc<Mutex<Inner>>);
+
+/// What [`MemorySink`] shall do instead of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommitFailure {
+    /// Fail as [`Unavailable`](ErrorKind::Unavailable); nothing lands.
+    BeforeEffect,
+    /// Land everything and then fail as [`Unavailable`](ErrorKind::Unavailable): the outcome that looks like a failure.
+    AfterEffect,
+    /// Fail as [`Conflict`](ErrorKind::Conflict); nothing lands.
+    Conflict,
+}
+
+#[derive(Default)]
+struct Inner {
+    partitions: BTreeMap<TopicPartition, Vec<LandedFile>>,
+    failures: VecDeque<CommitFailure>,
+}
+
+struct LandedFile {
+    entry: LedgerEntry,
+    rows: Vec<RecordBatch>,
+}
+
+struct MemoryLanding {
+    sink: MemorySink,
+    window: WindowInfo,
+    pending: BTreeMap<TopicPartition, Pending>,
+    memory_bytes: usize,
+}
+
+#[derive(Default)]
+struct Pending {
+    rows: Vec<RecordBatch>,
+    quarantined_count: u64,
+    tombstone_count: u64,
+}
+
+impl MemorySink {
+    /// A sink in which nothing has landed.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Everything that has landed of a topic, by partition and offset.
+    pub fn rows(&self, topic: &str) -> Vec<RecordBatch> {
+        let inner = self.lock();
+        let of_topic = inner.partitions.iter().filter(|(partition, _)| &*partition.topic == topic);
+        of_topic.flat_map(|(_, files)| files.iter().flat_map(|file| file.rows.iter().cloned())).collect()
+    }
+
+    /// Makes a commit that is still to come fail: the first call the next commit, the second the one after, and so on.
+    pub fn fail_next_commit(&self, how: CommitFailure) {
+        self.lock().failures.push_back(how);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for MemorySink {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("MemorySink").field("partitions", &self.lock().partitions.len()).finish()
+    }
+}
+
+#[async_trait]
+impl Sink for MemorySink {
+    fn describe(&self) -> String {
+        "memory".to_owned()
+    }
+
+    async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        let inner = self.lock();
+        let newest =
+            of.iter().filter_map(|partition| Some((partition, &inner.partitions.get(partition)?.last()?.entry)));
+        let position = |entry: &LedgerEntry| LandedPosition {
+            position: entry.range.end(),
+            window: Some(entry.window.clone()),
+            source: entry.source.clone(),
+        };
+        Ok(newest.map(|(partition, entry)| (partition.clone(), position(entry))).collect())
+    }
+
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+        let (pending, memory_bytes) = Default::default();
+        Ok(Box::new(MemoryLanding { sink: self.clone(), window: window.clone(), pending, memory_bytes }))
+    }
+
+    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
+        let inner = self.lock();
+        let of_topic = inner.partitions.iter().filter(|(partition, _)| &*partition.topic == topic);
+        Ok(of_topic.flat_map(|(_, files)| files.iter().map(|file| file.entry.clone())).collect())
+    }
+
+    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+        let inner = self.lock();
+        let files = inner.partitions.get(&entry.topic_partition).map(Vec::as_slice).unwrap_or_default();
+        let Some(file) = files.iter().find(|file| file.entry == *entry) else {
+            let message = format!("read offsets of {} {}: no such commit", entry.topic_partition, entry.range);
+            return Err(Error::new(ErrorKind::Data, message));
+        };
+        let mut offsets = Vec::new();
+        for rows in &file.rows {
+            let column = rows.column_by_name("_kafka_offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
+            let column = column.ok_or_else(|| Error::internal("landed rows have no _kafka_offset"))?;
+            offsets.extend_from_slice(column.values());
+        }
+        Ok(offsets)
+    }
+}
+
+#[async_trait]
+impl Landing for MemoryLanding {
+    async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
+        let pending = self.pending.entry(rows.topic_partition.clone()).or_default();
+        pending.rows.push(rows.rows.clone());
+        pending.quarantined_count += rows.quarantined_count;
+        pending.tombstone_count += rows.tombstone_count;
+        self.memory_bytes += rows.rows.get_array_memory_size();
+        Ok(())
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
+        let MemoryLanding { sink, window, mut pending, memory_bytes } = *self;
+        if let Some(partition) =
+            pending.keys().find(|partition| ranges.range(partition).is_none_or(|range| range.is_empty()))
+        {
+            return Err(Error::internal(format!("land {partition}: it has rows and no range")));
+        }
+        let mut inner = sink.lock();
+        let failure = inner.failures.pop_front();
+        match failure {
+            Some(CommitFailure::BeforeEffect) => return Err(Error::unavailable("commit in memory: failed as told")),
+            Some(CommitFailure::Conflict) => {
+                return Err(Error::new(ErrorKind::Conflict, "commit in memory: overtaken as told"));
+            }
+            _ => {}
+        }
+        for (partition, range) in ranges.iter() {
+            inner.pass_fence(partition, *range)?;
+        }
+        for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
+            let rows = pending.remove(partition).unwrap_or_default();
+            inner.land(partition, *range, rows, &window);
+        }
+        match failure {
+            Some(CommitFailure::AfterEffect) => Err(Error::unavailable("commit in memory: landed, and failed as told")),
+            _ => Ok(Receipt { positions: ranges.ends(), landed_bytes: memory_bytes as u64 }),
+        }
+    }
+
+    async fn discard(self: Box<Self>) {}
+}
+
+impl Inner {
+    fn pass_fence(&self, partition: &TopicPartition, range: OffsetRange) -> Result<()> {
+        let newest = self.partitions.get(partition).and_then(|files| files.last());
+        match newest.map(|file| file.entry.range.end()) {
+            Some(position) if position != range.start() => {
+                let message =
+                    format!("land {partition} {range}: another writer was there: it has landed up to {position}");
+                Err(Error::new(ErrorKind::Conflict, message))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn land(&mut self, partition: &TopicPartition, range: OffsetRange, pending: Pending, window: &WindowInfo) {
+        let entry = LedgerEntry {
+            topic_partition: partition.clone(),
+            range,
+            record_count: pending.rows.iter().map(|rows| rows.num_rows() as u64).sum(),
+            quarantined_count: pending.quarantined_count,
+            tombstone_count: pending.tombstone_count,
+            window: window.id.clone(),
+            source: window.source(&partition.topic),
+            location: "memory".to_owned(),
+        };
+        self.partitions.entry(partition.clone()).or_default().push(LandedFile { entry, rows: pending.rows });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sink::conformance;
+
+    #[tokio::test]
+    async fn memory_passes_conformance() {
+        let places = Mutex::new(BTreeMap::<String, MemorySink>::new());
+        conformance::run(async |place: &str| {
+            let mut places = places.lock().expect("no test panicked under it");
+            Arc::new(places.entry(place.to_owned()).or_default().clone()) as Arc<dyn Sink>
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn failures_come_as_ordered() {
+        let sink = MemorySink::new();
+        sink.fail_next_commit(CommitFailure::BeforeEffect);
+        sink.fail_next_commit(CommitFailure::AfterEffect);
+        let partition = TopicPartition::new("orders", 0);
+
+        let failed = conformance::land(&sink, &partition, 0..3).await;
+        assert_eq!(failed.expect_err("as ordered").kind(), ErrorKind::Unavailable);
+        assert!(sink.positions(std::slice::from_ref(&partition)).await.expect("memory").is_empty());
+
+        let failed = conformance::land(&sink, &partition, 0..3).await;
+        assert_eq!(failed.expect_err("as ordered").kind(), ErrorKind::Unavailable);
+        assert_eq!(sink.rows("orders").iter().map(RecordBatch::num_rows).sum::<usize>(), 3);
+    }
+}

@@ -18,7 +18,7 @@ pub mod conformance;
 mod memory;
 mod parquet;
 
-pub use memory::MemorySink;
+pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 
 /// Where rows land, together with the positions that they bring a partition to.
@@ -49,6 +49,9 @@ pub trait Sink: Send + Sync {
 
     /// Everything that was ever committed for a topic, by partition and start.
     async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>>;
+
+    /// The offsets of the rows that one commit landed, ascending. Read for the audit only.
+    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>>;
 }
 
 /// The rows of one poll window on their way into a sink.
@@ -156,6 +159,6 @@ pub struct LedgerEntry {
     /// Where the rows came from.
     pub source: SourceIdentity,
     /// Where the rows are: a file's path, a table's version.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub location: String,
 }

@@ -42,7 +42,10 @@ impl Story {
 
     /// A block of its own: a table.
     pub(super) fn block(&self, text: &str) -> Result<(), Failure> {
-        self.tell(&format!("\n{}\n", text.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end_matches('\n')))
+        self.tell(&format!(
+            "\n{}\n",
+            text.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end_matches('\n')
+        ))
     }
 
     /// A plain line.

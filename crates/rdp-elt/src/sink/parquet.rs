@@ -1,5 +1,0 @@
-//! Parquet.
-/// Parquet.
-pub struct ParquetSink {}
-/// Options.
-pub struct ParquetSinkOptions {}

@@ -1,0 +1,167 @@
+//! The rows of one poll window on their way into landed files, and the commit that makes them visible.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use async_trait::async_trait;
+
+use super::file::Place;
+use super::writer::{PartitionWriter, WrittenFile};
+use super::{Landings, blocking};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::load::LoadedRows;
+use crate::offset::{OffsetRanges, TopicPartition};
+use crate::sink::{Landing, Receipt, WindowInfo};
+
+/// The open files of one window, one per partition.
+pub(super) struct ParquetLanding {
+    landings: Arc<Landings>,
+    window: WindowInfo,
+    writers: BTreeMap<TopicPartition, PartitionWriter>,
+    memory_bytes: usize,
+    // Rows may be missing from a file whose append failed: such a window must never land.
+    has_failed: bool,
+}
+
+impl ParquetLanding {
+    pub(super) fn new(landings: Arc<Landings>, window: WindowInfo) -> Self {
+        ParquetLanding { landings, window, writers: BTreeMap::new(), memory_bytes: 0, has_failed: false }
+    }
+
+    fn append_rows(&mut self, loaded: &LoadedRows) -> Result<()> {
+        if loaded.rows.num_rows() == 0 {
+            return Ok(());
+        }
+        let writer = match self.writers.entry(loaded.topic_partition.clone()) {
+            Entry::Occupied(writer) => writer.into_mut(),
+            Entry::Vacant(none) => none.insert(begin(&self.landings, &self.window, loaded)?),
+        };
+        let before = writer.memory_bytes();
+        writer.append(loaded, self.landings.options.row_group_bytes)?;
+        self.memory_bytes = self.memory_bytes - before + writer.memory_bytes();
+        while self.memory_bytes > self.landings.options.memory_bytes && self.write_largest_out()? {}
+        Ok(())
+    }
+
+    /// Writes out what the largest open row group holds; `false` where that would free nothing.
+    fn write_largest_out(&mut self) -> Result<bool> {
+        let Some(largest) = self.writers.values_mut().max_by_key(|writer| writer.memory_bytes()) else {
+            return Ok(false);
+        };
+        let before = largest.memory_bytes();
+        largest.cut_row_group()?;
+        let after = largest.memory_bytes();
+        self.memory_bytes = self.memory_bytes - before + after;
+        Ok(after < before)
+    }
+
+    /// The whole commit; it blocks.
+    fn land(mut self, ranges: &OffsetRanges) -> Result<Receipt> {
+        if self.has_failed {
+            return Err(Error::internal("a window of which an append failed cannot be committed"));
+        }
+        let moving = || ranges.iter().filter(|(_, range)| !range.is_empty());
+        let files: Vec<_> = moving().map(|(of, range)| (of, *range, self.writers.remove(of))).collect();
+        if let Some(partition) = self.writers.keys().next() {
+            return Err(Error::internal(format!("land {partition}: it has rows and no range")));
+        }
+        let (landings, window) = (&*self.landings, &self.window);
+
+        // All fences first: a window that was overtaken in one partition lands in none.
+        in_parallel(moving().collect(), |(of, range)| landings.pass_fence(of, *range, window))?;
+        let written = in_parallel(files, |(of, range, writer)| {
+            let writer = match writer {
+                Some(writer) => writer,
+                None => {
+                    PartitionWriter::begin(place(landings, window, of, range.start()), &*landings.encoding_of(of)?)?
+                }
+            };
+            let written = writer.finish(range, window)?;
+            failpoint::pass("file_written")?;
+            Ok(written)
+        })?;
+
+        let mut receipt = Receipt { positions: ranges.ends(), landed_bytes: 0 };
+        let mut landed = Vec::with_capacity(written.len());
+        for WrittenFile { entry, sealed } in written {
+            receipt.landed_bytes += sealed.length;
+            landings.name(sealed, &entry)?;
+            failpoint::pass("file_visible")?;
+            landed.push(entry);
+        }
+        in_parallel(landed.iter().collect(), |entry| landings.store.sync_partition(&entry.topic_partition))?;
+        landings.remember(landed);
+        Ok(receipt)
+    }
+}
+
+#[async_trait]
+impl Landing for ParquetLanding {
+    async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
+        let appended = self.append_rows(rows);
+        self.has_failed |= appended.is_err();
+        appended
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
+        let ranges = ranges.clone();
+        blocking(move || self.land(&ranges)).await
+    }
+
+    // Files without a name go away when they are dropped.
+    async fn discard(self: Box<Self>) {}
+}
+
+fn begin(landings: &Arc<Landings>, window: &WindowInfo, loaded: &LoadedRows) -> Result<PartitionWriter> {
+    let offsets = loaded.rows.column_by_name("_kafka_offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
+    let Some(&first) = offsets.and_then(|column| column.values().first()) else {
+        return Err(Error::internal(format!("rows of {} have no _kafka_offset", loaded.topic_partition)));
+    };
+    let encoding = landings.encoding_for(loaded)?;
+    PartitionWriter::begin(place(landings, window, &loaded.topic_partition, first), &encoding)
+}
+
+fn place(landings: &Landings, window: &WindowInfo, of: &TopicPartition, start: i64) -> Place {
+    Place { store: landings.store.clone(), topic_partition: of.clone(), start, window: window.id.clone() }
+}
+
+/// Does the same to each, a few at a time: waiting for one disk flush must not delay the next. The first error ends it.
+pub(super) fn in_parallel<T: Send, R: Send>(each: Vec<T>, act: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
+    if each.len() <= 1 {
+        return each.into_iter().map(act).collect();
+    }
+    let threads = each.len().min(THREADS);
+    let (waiting, done) = (Mutex::new(each.into_iter().enumerate()), Mutex::new(Vec::new()));
+    let failed = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                while !failed.load(Ordering::Relaxed) {
+                    let Some((place, one)) = lock(&waiting).next() else { break };
+                    let result = act(one);
+                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                    lock(&done).push((place, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(place, _)| *place);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+/// A panic in one of the threads ends the whole call, so that a poisoned lock guards nothing half-done.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const THREADS: usize = 8;

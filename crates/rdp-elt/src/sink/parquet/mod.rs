@@ -1,0 +1,335 @@
+//! Parquet files in a local folder: one file per partition and window, exactly-once without a manifest.
+//!
+//! Any reader can glob `landing/**/*.parquet`. What a file covers is in its footer, so rows and position become visible by
+//! one step: the file gets its name. The name is a function of the position at which the file starts, and is never given
+//! twice; that is the fence. `docs/adr/001-parquet-fence.md` has the reasoning.
+//!
+//! The way of a window: [`landing`] takes rows, [`writer`] encodes them ([`encoding`] says how) into a [`file`] without a
+//! name, [`fence`] lets the commit pass, [`store`] gives the name. [`footer`] reads it all back.
+
+mod encoding;
+mod fence;
+mod file;
+mod footer;
+mod landing;
+mod layout;
+mod store;
+mod trouble;
+mod writer;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use async_trait::async_trait;
+use parquet::basic::ZstdLevel;
+
+use self::encoding::TopicEncoding;
+use self::fence::Landed;
+use self::file::SealedFile;
+use self::footer::Footer;
+use self::landing::{ParquetLanding, in_parallel, lock};
+use self::store::Store;
+use crate::error::{Error, ErrorKind, Result};
+use crate::load::LoadedRows;
+use crate::offset::{OffsetRange, TopicPartition};
+use crate::sink::{LandedPosition, Landing, LedgerEntry, Sink, WindowInfo};
+
+/// How Parquet files are written; what lands does not depend on it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParquetSinkOptions {
+    /// The zstd level, 1 to 22. Default 1. Higher: smaller files, and much more CPU.
+    pub zstd_level: i32,
+    /// A row group is cut when it has so many encoded bytes. Default 64 MiB. More: fewer row groups, which readers scan
+    /// quicker, and more memory.
+    pub row_group_bytes: usize,
+    /// Memory that all open files of one window may hold together; past it the largest row group is cut early. Default
+    /// 96 MiB. Less: less memory, and more and smaller row groups.
+    pub memory_bytes: usize,
+}
+
+impl Default for ParquetSinkOptions {
+    fn default() -> Self {
+        ParquetSinkOptions { zstd_level: 1, row_group_bytes: 64 << 20, memory_bytes: 96 << 20 }
+    }
+}
+
+/// Lands windows as Parquet files in a local folder.
+///
+/// Cheap to clone; clones share what they know.
+#[derive(Debug, Clone)]
+pub struct ParquetSink(Arc<Landings>);
+
+/// What all windows of one sink share.
+#[derive(Debug)]
+struct Landings {
+    store: Arc<Store>,
+    options: ParquetSinkOptions,
+    zstd_level: ZstdLevel,
+    encodings: Mutex<HashMap<Arc<str>, Arc<TopicEncoding>>>,
+    // The newest landed range of each partition that this process has seen. Landings only grow: what falls behind this was
+    // taken away by somebody.
+    known: Mutex<HashMap<TopicPartition, OffsetRange>>,
+}
+
+impl ParquetSink {
+    /// Opens a landing in a local folder, given as a path or as a `file:` URL; makes the folder where it is missing.
+    ///
+    /// # Errors
+    /// [`Unsupported`](ErrorKind::Unsupported) for the URL of a remote store; [`Config`](ErrorKind::Config) for options out
+    /// of range or a path that is no folder; [`Denied`](ErrorKind::Denied) and [`Unavailable`](ErrorKind::Unavailable) where
+    /// the disk refuses.
+    pub fn open(url_or_path: &str, options: ParquetSinkOptions) -> Result<Self> {
+        let zstd_level = ZstdLevel::try_new(options.zstd_level).map_err(|error| {
+            Error::config(format!("zstd_level = {} is not a level of zstd", options.zstd_level))
+                .with_help("use 1 (quick) to 22 (small)")
+                .with_source(error)
+        })?;
+        let store = Arc::new(Store::open(local_folder(url_or_path)?)?);
+        let (encodings, known) = Default::default();
+        Ok(ParquetSink(Arc::new(Landings { store, options, zstd_level, encodings, known })))
+    }
+}
+
+#[async_trait]
+impl Sink for ParquetSink {
+    fn describe(&self) -> String {
+        format!("parquet at {}", self.0.store.root().display())
+    }
+
+    async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        let (landings, of) = (self.0.clone(), of.to_vec());
+        blocking(move || {
+            let read = in_parallel(of, |partition| Ok((landings.read_position(&partition)?, partition)))?;
+            Ok(read.into_iter().filter_map(|(position, partition)| Some((partition, position?))).collect())
+        })
+        .await
+    }
+
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+        Ok(Box::new(ParquetLanding::new(self.0.clone(), window.clone())))
+    }
+
+    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
+        let (landings, topic) = (self.0.clone(), topic.to_owned());
+        blocking(move || landings.read_ledger(&topic)).await
+    }
+
+    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+        let (store, entry) = (self.0.store.clone(), entry.clone());
+        blocking(move || {
+            let path = store.file(&entry.topic_partition, entry.range.start())?;
+            let (found, offsets) = footer::proved_offsets(&path)?;
+            let as_read = LedgerEntry { location: found.location.clone(), ..entry };
+            match found == as_read {
+                true => Ok(offsets),
+                false => Err(trouble::damaged(&path, "it is not the file that the ledger was read from")),
+            }
+        })
+        .await
+    }
+}
+
+impl Landings {
+    fn read_position(&self, of: &TopicPartition) -> Result<Option<LandedPosition>> {
+        let landed = Landed::read(&self.store, of)?;
+        let position = landed.position();
+        self.refuse_going_back(of, position.as_ref().map(|landed| landed.position))?;
+        if let Landed::Newest(entry) = &landed {
+            self.note(of, entry.range);
+        }
+        if let Some(position) = &position {
+            self.clean_up(of, position.position);
+        }
+        Ok(position)
+    }
+
+    /// Removes what writers left that were overtaken or died. What starts at the position or later may be alive.
+    fn clean_up(&self, of: &TopicPartition, position: i64) {
+        let Ok(listing) = self.store.list(of) else { return };
+        for (_, path) in listing.temporaries.into_iter().filter(|(start, _)| *start < position) {
+            match std::fs::remove_file(&path) {
+                Ok(()) => tracing::info!(path = %path.display(), "removed the unfinished file of an overtaken writer"),
+                Err(error) => tracing::debug!(path = %path.display(), %error, "an unfinished file stays"),
+            }
+        }
+        for path in listing.foreign {
+            tracing::warn!(path = %path.display(), "a file in the landing is not RDP's; readers of the folder may see it");
+        }
+    }
+
+    fn pass_fence(&self, of: &TopicPartition, range: OffsetRange, window: &WindowInfo) -> Result<()> {
+        let known = lock(&self.known).get(of).copied();
+        if let Some(newest) = known.filter(|newest| newest.end() == range.start()) {
+            // Whoever landed after this file had to take the name that we are about to ask for.
+            if self.store.file(of, newest.start())?.exists() {
+                return Ok(());
+            }
+            self.refuse_going_back(of, Landed::read(&self.store, of)?.position().map(|landed| landed.position))?;
+        }
+        fence::pass(&self.store, of, range, window)
+    }
+
+    fn refuse_going_back(&self, of: &TopicPartition, position: Option<i64>) -> Result<()> {
+        let Some(known) = lock(&self.known).get(of).copied() else { return Ok(()) };
+        if position.is_some_and(|position| position >= known.end()) {
+            return Ok(());
+        }
+        let found = position.map_or_else(|| "nothing".to_owned(), |position| format!("nothing past {position}"));
+        let root = self.store.root().display();
+        Err(Error::new(
+            ErrorKind::Conflict,
+            format!(
+                "landed files of {of} were taken away: path={root}: it had landed up to {}, now {found}",
+                known.end()
+            ),
+        )
+        .with_help("put the files back; or, if they were removed on purpose, start again to land from what is left"))
+    }
+
+    /// Gives a file its name, or finds out whose file has it.
+    fn name(&self, sealed: SealedFile, entry: &LedgerEntry) -> Result<()> {
+        let of = &entry.topic_partition;
+        let path = self.store.file(of, entry.range.start())?;
+        if self.store.name(sealed.temporary, &path)? {
+            return Ok(());
+        }
+        let landed = fence::entry_of(&self.store, of, entry.range.start())?;
+        if landed.window == entry.window && landed.range == entry.range {
+            return Ok(());
+        }
+        Err(fence::overtaken(of, entry.range, &format!("window {} landed {}", landed.window, landed.range)))
+    }
+
+    fn remember(&self, landed: Vec<LedgerEntry>) {
+        for entry in landed {
+            self.note(&entry.topic_partition, entry.range);
+        }
+    }
+
+    fn note(&self, of: &TopicPartition, newest: OffsetRange) {
+        let mut known = lock(&self.known);
+        let range = known.entry(of.clone()).or_insert(newest);
+        if newest.end() > range.end() {
+            *range = newest;
+        }
+    }
+
+    fn read_ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
+        let (partitions, mut foreign) = self.store.partitions(topic)?;
+        let mut files = Vec::new();
+        for partition in partitions {
+            let partition = TopicPartition::new(topic, partition);
+            let listing = self.store.list(&partition)?;
+            foreign.extend(listing.foreign);
+            files.extend(listing.starts.into_iter().map(|start| (partition.clone(), start)));
+        }
+        for path in &foreign {
+            tracing::warn!(path = %path.display(), "a file in the landing is not RDP's");
+        }
+        if let Some(path) = foreign.iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")) {
+            return Err(trouble::foreign(path, "RDP names its files by the 20 digits of their start"));
+        }
+        in_parallel(files, |(partition, start)| fence::entry_of(&self.store, &partition, start))
+    }
+
+    /// The encoding for a new file with these rows.
+    fn encoding_for(&self, loaded: &LoadedRows) -> Result<Arc<TopicEncoding>> {
+        let topic = &loaded.topic_partition.topic;
+        let mut encodings = lock(&self.encodings);
+        if let Some(encoding) = encodings.get(topic)
+            && encoding.schema == loaded.rows.schema()
+            && !encoding.is_outdone_by(&loaded.rows)
+        {
+            return Ok(encoding.clone());
+        }
+        let encoding = Arc::new(self.decide(topic, &loaded.rows)?);
+        encodings.insert(topic.clone(), encoding.clone());
+        Ok(encoding)
+    }
+
+    /// The encoding for a file without rows: with the columns that the topic has, so far as is known.
+    fn encoding_of(&self, of: &TopicPartition) -> Result<Arc<TopicEncoding>> {
+        if let Some(encoding) = lock(&self.encodings).get(&of.topic) {
+            return Ok(encoding.clone());
+        }
+        let schema = match self.store.list(of)?.starts.last() {
+            Some(&start) => {
+                let path = self.store.file(of, start)?;
+                Footer::read(&path)?.schema(&path)?
+            }
+            None => kafka_columns(),
+        };
+        Ok(Arc::new(self.decide(&of.topic, &RecordBatch::new_empty(schema))?))
+    }
+
+    fn decide(&self, topic: &str, rows: &RecordBatch) -> Result<TopicEncoding> {
+        TopicEncoding::decide(rows, self.zstd_level).map_err(|error| {
+            Error::new(ErrorKind::Schema, format!("write topic {topic} as Parquet"))
+                .with_help("Parquet has no form for a column of this landing schema: change its type")
+                .with_source(error)
+        })
+    }
+}
+
+/// The columns of a topic of which nothing is known yet.
+fn kafka_columns() -> SchemaRef {
+    let header =
+        Fields::from(vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
+    let headers = DataType::List(Arc::new(Field::new("item", DataType::Struct(header), false)));
+    let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![
+        Field::new("_kafka_topic", DataType::Utf8, false),
+        Field::new("_kafka_partition", DataType::Int32, false),
+        Field::new("_kafka_offset", DataType::Int64, false),
+        Field::new("_kafka_timestamp", timestamp, true),
+        Field::new("_kafka_key", DataType::Binary, true),
+        Field::new("_kafka_headers", headers, true),
+        Field::new("_kafka_tombstone", DataType::Boolean, false),
+        Field::new("_kafka_value", DataType::Binary, true),
+        Field::new("_rdp_error", DataType::Utf8, true),
+    ]))
+}
+
+fn local_folder(url_or_path: &str) -> Result<PathBuf> {
+    let path = match url_or_path.split_once(':') {
+        Some(("file", rest)) => match rest.strip_prefix("//") {
+            None => rest,
+            Some(rest) if rest.starts_with('/') => rest,
+            Some(rest) => match rest.strip_prefix("localhost") {
+                Some(path) if path.starts_with('/') => path,
+                _ => {
+                    return Err(Error::config(format!("open landing {url_or_path}: the URL names a host")).with_help(
+                        "write file:landing for a folder here, or file:///srv/landing for an absolute one",
+                    ));
+                }
+            },
+        },
+        Some((scheme, rest)) if rest.starts_with("//") => {
+            return Err(Error::new(ErrorKind::Unsupported, format!("open landing {url_or_path}: store {scheme}"))
+                .with_help("this build lands in local folders: write file:landing or file:///srv/landing"));
+        }
+        _ => url_or_path,
+    };
+    match path.is_empty() {
+        true => Err(Error::config("open landing: the path is empty").with_help("write url = \"file:landing\"")),
+        false => Ok(PathBuf::from(path)),
+    }
+}
+
+/// Runs what blocks off the async threads; in place where no runtime is at hand.
+async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
+    match tokio::runtime::Handle::try_current() {
+        Err(_) => act(),
+        Ok(runtime) => match runtime.spawn_blocking(act).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+            Err(error) => Err(Error::unavailable("the process is shutting down").with_source(error)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! What the disk or a damaged file says, as the error that tells the caller what to do next.
+
+use std::fmt::Display;
+use std::io;
+use std::path::Path;
+
+use parquet::errors::ParquetError;
+
+use crate::error::{Error, ErrorKind};
+
+/// An error of the disk while doing something to a path.
+///
+/// Whatever passes by itself or by making room is [`Unavailable`](ErrorKind::Unavailable); what a person has to permit is
+/// [`Denied`](ErrorKind::Denied); a path that cannot be what it has to be is [`Config`](ErrorKind::Config).
+pub(super) fn disk(doing: &str, path: &Path, error: io::Error) -> Error {
+    use io::ErrorKind as Io;
+    let (kind, help) = match error.kind() {
+        Io::PermissionDenied => {
+            (ErrorKind::Denied, "give the user that RDP runs as the right to read and write the landing folder")
+        }
+        Io::ReadOnlyFilesystem => {
+            (ErrorKind::Denied, "the file system is mounted read-only: mount it writable, or land elsewhere")
+        }
+        Io::StorageFull | Io::QuotaExceeded => {
+            (ErrorKind::Unavailable, "make room on the disk (or raise the quota); nothing of this window is visible")
+        }
+        Io::NotADirectory | Io::IsADirectory | Io::InvalidFilename => {
+            (ErrorKind::Config, "something else stands where the landing needs a file or a folder: move it away")
+        }
+        Io::NotFound => (
+            ErrorKind::Unavailable,
+            "the landing folder was moved or removed while RDP wrote to it: put it back, or let RDP make it again",
+        ),
+        _ => (ErrorKind::Unavailable, "look at the disk and at the system's log; RDP may simply be started again"),
+    };
+    Error::new(kind, format!("{doing}: path={}", path.display())).with_help(help).with_source(error)
+}
+
+/// An error of the Parquet encoder: the disk's where the disk is behind it, a bug where not.
+pub(super) fn encoder(doing: &str, path: &Path, error: ParquetError) -> Error {
+    match error {
+        ParquetError::External(source) => match source.downcast::<io::Error>() {
+            Ok(error) => disk(doing, path, *error),
+            Err(source) => Error::internal(format!("{doing}: path={}", path.display())).with_source(source),
+        },
+        error => Error::internal(format!("{doing}: path={}", path.display())).with_source(error),
+    }
+}
+
+/// A landed file that is not what was written. It is [`Data`](ErrorKind::Data): bad bytes that a person must look at,
+/// since going on would hide a loss.
+pub(super) fn damaged(path: &Path, what: impl Display) -> Error {
+    Error::new(ErrorKind::Data, format!("landed file is damaged: path={}: {what}", path.display())).with_help(
+        "restore the file from a copy; or, to land its range anew from the broker, move it and every later file of its \
+         partition out of the landing and start again",
+    )
+}
+
+/// A file in the landing that RDP did not write.
+pub(super) fn foreign(path: &Path, what: impl Display) -> Error {
+    Error::new(ErrorKind::Data, format!("file in the landing is not RDP's: path={}: {what}", path.display()))
+        .with_help("move it out of the landing: whoever reads the folder takes its rows for landed ones")
+}

@@ -1,0 +1,152 @@
+//! One partition's landed file while its window is open: rows in, encoded bytes out, nothing visible.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::file::metadata::KeyValue;
+
+use super::encoding::TopicEncoding;
+use super::file::{CHECKSUM, Place, SealedFile, UnsealedFile, encoder_error};
+use super::footer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::load::LoadedRows;
+use crate::offset::{OffsetRange, TopicPartition};
+use crate::sink::{LedgerEntry, WindowInfo};
+
+/// Encodes the rows of one partition into a file that has no name yet.
+pub(super) struct PartitionWriter {
+    topic_partition: TopicPartition,
+    schema: SchemaRef,
+    arrow: ArrowWriter<UnsealedFile>,
+    memory_bytes: usize,
+    // First and newest offset, for the check that the commit's range covers them.
+    offsets: Option<(i64, i64)>,
+    record_count: u64,
+    quarantined_count: u64,
+    tombstone_count: u64,
+}
+
+/// A landed file that lacks nothing but its name.
+pub(super) struct WrittenFile {
+    pub(super) entry: LedgerEntry,
+    pub(super) sealed: SealedFile,
+}
+
+impl PartitionWriter {
+    /// Begins a file at this place.
+    pub(super) fn begin(place: Place, encoding: &TopicEncoding) -> Result<Self> {
+        let topic_partition = place.topic_partition.clone();
+        let file = UnsealedFile::new(place);
+        let path = file.path();
+        let arrow = ArrowWriter::try_new(file, encoding.schema.clone(), Some(encoding.properties.clone())).map_err(
+            |error| {
+                let message = format!("begin a Parquet file for {topic_partition}: path={}", path.display());
+                Error::new(ErrorKind::Schema, message)
+                    .with_help("Parquet has no form for a column of this landing schema: change its type")
+                    .with_source(error)
+            },
+        )?;
+        Ok(PartitionWriter {
+            topic_partition,
+            schema: encoding.schema.clone(),
+            arrow,
+            memory_bytes: 0,
+            offsets: None,
+            record_count: 0,
+            quarantined_count: 0,
+            tombstone_count: 0,
+        })
+    }
+
+    /// Bytes of memory that it holds.
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Takes rows; cuts the row group when it has `row_group_bytes`.
+    pub(super) fn append(&mut self, loaded: &LoadedRows, row_group_bytes: usize) -> Result<()> {
+        self.check_columns(&loaded.rows)?;
+        self.note_offsets(&loaded.rows)?;
+        self.arrow.write(&loaded.rows).map_err(|error| self.error("encode rows", error))?;
+        self.record_count += loaded.rows.num_rows() as u64;
+        self.quarantined_count += loaded.quarantined_count;
+        self.tombstone_count += loaded.tombstone_count;
+        self.measure();
+        if self.memory_bytes >= row_group_bytes && self.arrow.in_progress_size() >= row_group_bytes {
+            self.cut_row_group()?;
+        }
+        Ok(())
+    }
+
+    /// Writes out what is in memory.
+    pub(super) fn cut_row_group(&mut self) -> Result<()> {
+        self.arrow.flush().map_err(|error| self.error("write a row group", error))?;
+        self.measure();
+        Ok(())
+    }
+
+    /// Makes the file whole and durable, saying that it lands this range.
+    pub(super) fn finish(mut self, range: OffsetRange, window: &WindowInfo) -> Result<WrittenFile> {
+        if let Some((first, newest)) = self.offsets
+            && !(range.contains(first) && range.contains(newest))
+        {
+            let message = format!("land {}: rows [{first}, {newest}] are not in range {range}", self.topic_partition);
+            return Err(Error::internal(message));
+        }
+        let entry = LedgerEntry {
+            source: window.source(&self.topic_partition.topic),
+            window: window.id.clone(),
+            range,
+            record_count: self.record_count,
+            quarantined_count: self.quarantined_count,
+            tombstone_count: self.tombstone_count,
+            location: String::new(),
+            topic_partition: self.topic_partition.clone(),
+        };
+        self.arrow.flush().map_err(|error| self.error("write a row group", error))?;
+        // What the encoder buffers has to be with the file before the data ends there.
+        self.arrow.sync().map_err(|error| self.error("write a row group", error.into()))?;
+        let checksum = self.arrow.inner_mut().end_data();
+        self.arrow.append_key_value_metadata(footer::ledger_metadata(&entry)?);
+        self.arrow.append_key_value_metadata(KeyValue::new(CHECKSUM.to_owned(), checksum.clone()));
+        let path = self.arrow.inner().path();
+        let file = self.arrow.into_inner().map_err(|error| encoder_error("write a footer", &path, error))?;
+        Ok(WrittenFile { entry, sealed: file.seal(&checksum)? })
+    }
+
+    fn measure(&mut self) {
+        self.memory_bytes = self.arrow.memory_size() + self.arrow.inner().pending_bytes();
+    }
+
+    /// Refuses rows of other columns than the file's: the encoder would not notice.
+    fn check_columns(&self, rows: &RecordBatch) -> Result<()> {
+        if Arc::ptr_eq(&self.schema, rows.schema_ref()) || self.schema == *rows.schema_ref() {
+            return Ok(());
+        }
+        let message = format!("land {}: the columns changed within a window", self.topic_partition);
+        Err(Error::new(ErrorKind::Schema, message).with_help("a landing schema holds for whole windows"))
+    }
+
+    /// Notes the offsets, and refuses rows that run backwards: a wrong ledger would hide a loss.
+    fn note_offsets(&mut self, rows: &RecordBatch) -> Result<()> {
+        let column = rows.column_by_name("_kafka_offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
+        let Some(offsets) = column.map(|column| column.values()) else {
+            return Err(Error::internal(format!("rows of {} have no _kafka_offset", self.topic_partition)));
+        };
+        let (Some(&first), Some(&newest)) = (offsets.first(), offsets.last()) else { return Ok(()) };
+        let before = self.offsets;
+        if newest < first || before.is_some_and(|(_, newest)| first <= newest) {
+            let message =
+                format!("rows of {} run backwards: [{first}, {newest}] after {before:?}", self.topic_partition);
+            return Err(Error::internal(message));
+        }
+        self.offsets = Some((before.map_or(first, |(first, _)| first), newest));
+        Ok(())
+    }
+
+    fn error(&self, doing: &str, error: parquet::errors::ParquetError) -> Error {
+        encoder_error(&format!("{doing} of {}", self.topic_partition), &self.arrow.inner().path(), error)
+    }
+}
