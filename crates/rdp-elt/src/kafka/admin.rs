@@ -95,11 +95,40 @@ impl Admin {
         at: Offset,
         isolation: Isolation,
     ) -> Result<Vec<(TopicPartition, i64)>> {
-        if of.is_empty() {
-            return Ok(Vec::new());
+        let patience = Patience::new(self, doing);
+        let mut open: BTreeSet<TopicPartition> = of.iter().cloned().collect();
+        let mut found = Vec::with_capacity(open.len());
+        while !open.is_empty() {
+            for (partition, answer) in self.list_offsets_once(doing, &open, at, isolation)? {
+                match answer {
+                    Ok(offset) => {
+                        open.remove(&partition);
+                        found.push((partition, offset));
+                    }
+                    Err(code) if !is_moving(code) || patience.is_over() => {
+                        return Err(from_code(&format!("{doing}: {partition}"), code, None));
+                    }
+                    // Its leader changes: soon there will be another, and librdkafka knows it.
+                    Err(_) => {}
+                }
+            }
+            if !open.is_empty() {
+                std::thread::sleep(LEADER_WAIT);
+            }
         }
+        found.sort();
+        Ok(found)
+    }
+
+    fn list_offsets_once(
+        &self,
+        doing: &str,
+        of: &BTreeSet<TopicPartition>,
+        at: Offset,
+        isolation: Isolation,
+    ) -> Result<Vec<(TopicPartition, Result<i64, RDKafkaErrorCode>)>> {
         let mut list = TopicPartitionList::with_capacity(of.len());
-        for partition in of.iter().collect::<BTreeSet<_>>() {
+        for partition in of {
             c_string(doing, &partition.topic)?;
             list.add_partition_offset(&partition.topic, partition.partition, at)
                 .map_err(|error| from_kafka(&format!("{doing}: {partition}"), error))?;
@@ -126,17 +155,12 @@ impl Admin {
             let result = ffi::rd_kafka_event_ListOffsets_result(event.as_ptr());
             let mut count = 0;
             let infos = ffi::rd_kafka_ListOffsets_result_infos(result, &mut count);
-            slice_of(infos, count)
-                .iter()
-                .map(|info| {
-                    let answer = &*ffi::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-                    let partition = TopicPartition::new(text(answer.topic), answer.partition);
-                    match code_of(answer.err) {
-                        Some(code) => Err(from_code(&format!("{doing}: {partition}"), code, None)),
-                        None => Ok((partition, answer.offset)),
-                    }
-                })
-                .collect()
+            let answers = slice_of(infos, count).iter().map(|info| {
+                let answer = &*ffi::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
+                let partition = TopicPartition::new(text(answer.topic), answer.partition);
+                (partition, code_of(answer.err).map_or(Ok(answer.offset), Err))
+            });
+            Ok(answers.collect())
         }
     }
 
@@ -337,6 +361,10 @@ impl<'a> Patience<'a> {
         wanted.min(left).max(Duration::from_millis(1))
     }
 
+    fn is_over(&self) -> bool {
+        self.began.elapsed() >= self.admin.timeout
+    }
+
     /// Fails where the time is over, or where librdkafka has said things that make waiting on vain.
     fn check(&self) -> Result<()> {
         self.admin.drain();
@@ -356,6 +384,19 @@ fn passes(code: RDKafkaErrorCode) -> bool {
         RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::OperationTimedOut
             | RDKafkaErrorCode::TimedOutQueue
+    )
+}
+
+/// Codes of a partition whose leader is changing.
+fn is_moving(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::NotLeaderForPartition
+            | RDKafkaErrorCode::LeaderNotAvailable
+            | RDKafkaErrorCode::ReplicaNotAvailable
+            | RDKafkaErrorCode::FencedLeaderEpoch
+            | RDKafkaErrorCode::UnknownLeaderEpoch
+            | RDKafkaErrorCode::OffsetNotAvailable
     )
 }
 
@@ -422,5 +463,7 @@ unsafe fn topic_id(id: *const ffi::rd_kafka_Uuid_t) -> String {
     URL_SAFE_NO_PAD.encode([high.to_be_bytes(), low.to_be_bytes()].concat())
 }
 
+/// A leader is elected within seconds; asking is cheap.
+const LEADER_WAIT: Duration = Duration::from_millis(100);
 const ANSWER_SLICE: Duration = Duration::from_millis(100);
 const CLUSTER_ID_WAIT: Duration = Duration::from_secs(2);
