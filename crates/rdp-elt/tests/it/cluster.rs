@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use rdp_elt::kafka::{Cluster, Isolation, StartPosition};
+use rdp_elt::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Login, Sasl, StartPosition, Tls};
 use rdp_elt::{ErrorKind, TopicPartition};
-use rdp_testing::{KafkaServer, Record, TopicOptions};
+use rdp_testing::{FaultProxy, KafkaOptions, KafkaServer, Record, TopicOptions};
 
 use crate::source;
 
@@ -98,4 +98,72 @@ fn asking_for_a_missing_topic_makes_none() {
     let everything = Cluster::connect(&source(&topic).topics(["^present"])).expect("connected");
     let names: BTreeSet<_> = everything.topics().expect("listed").into_iter().map(|topic| topic.name).collect();
     assert!(names.contains(topic.name()) && !names.contains(missing.as_str()), "{names:?}");
+}
+
+/// A broker of its own with one more listener, at the proxy's address, that wants user `loader` with password `right`.
+fn broker_with_login() -> (KafkaServer, FaultProxy) {
+    let proxy = FaultProxy::start();
+    let module = "org.apache.kafka.common.security.plain.PlainLoginModule required user_loader=\"right\";";
+    let options = KafkaOptions::default()
+        .proxied(&proxy)
+        .property("listener.security.protocol.map", "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,PROXIED0:SASL_PLAINTEXT")
+        .property("listener.name.proxied0.sasl.enabled.mechanisms", "PLAIN")
+        .property("listener.name.proxied0.plain.sasl.jaas.config", module);
+    (KafkaServer::start_with(options), proxy)
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_refused_login_is_denied_at_once_and_says_why() {
+    let (broker, proxy) = broker_with_login();
+    let topic = broker.create_topic("login", 1);
+    let connect = |sasl: Sasl| {
+        let builder = KafkaConsumerBuilder::new(proxy.address()).topics([topic.name()]).sasl(sasl);
+        let began = Instant::now();
+        let outcome = Cluster::connect(&builder).and_then(|cluster| cluster.topics());
+        assert!(began.elapsed() < Duration::from_secs(10), "took {:?}", began.elapsed());
+        outcome
+    };
+
+    assert_eq!(connect(Sasl::Plain(Login::new("loader", "right"))).expect("let in").len(), 1);
+
+    let error = connect(Sasl::Plain(Login::new("loader", "wrong"))).expect_err("refused");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.message().to_lowercase().contains("authentication"), "{error:?}");
+    assert!(!format!("{error:?}").contains("wrong"), "{error:?}");
+
+    let error = connect(Sasl::ScramSha256(Login::new("loader", "right"))).expect_err("no such mechanism there");
+    assert_eq!(error.kind(), ErrorKind::Denied, "{error:?}");
+    assert!(error.message().contains("PLAIN"), "it names what the broker offers: {error:?}");
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn tls_towards_a_listener_without_it_says_so() {
+    let topic = KafkaServer::shared().create_topic("no-tls", 1);
+    let error = Cluster::connect(&source(&topic).tls(Tls::new())).map(|_| ()).expect_err("no TLS there");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert!(error.message().contains("PLAINTEXT"), "{error:?}");
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_broker_that_comes_back_is_found_again() {
+    let broker = KafkaServer::start();
+    let topic = broker.create_topic("back", 1);
+    topic.produce([Record::new("x")]);
+    let cluster = Cluster::connect(&source(&topic)).expect("connected");
+    let all = cluster.partitions().expect("found");
+    broker.kill();
+    let error = cluster.watermarks(&all).expect_err("nobody is there");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    broker.restart();
+    let began = Instant::now();
+    let ends = loop {
+        match cluster.watermarks(&all) {
+            Ok(ends) => break ends,
+            Err(error) => assert!(began.elapsed() < Duration::from_secs(30), "{error:?}"),
+        }
+    };
+    assert_eq!(ends[&all[0]].high, 1);
 }
