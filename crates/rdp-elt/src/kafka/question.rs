@@ -51,12 +51,14 @@ impl Admin {
                     Err(code) if !is_moving(code) || patience.is_over() => {
                         return Err(from_code(&format!("{doing}: {partition}"), code, None));
                     }
-                    // Its leader changes: soon there will be another, and librdkafka knows it.
+                    // Its leader changes: soon there will be another.
                     Err(_) => {}
                 }
             }
             if !open.is_empty() {
                 std::thread::sleep(LEADER_WAIT);
+                // librdkafka asks the leader that it knows, by the epoch that it knows, until told of another.
+                self.all_topics(doing)?;
             }
         }
         found.sort();
