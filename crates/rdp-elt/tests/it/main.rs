@@ -1,5 +1,7 @@
 //! The library against real services. Ignored by a plain `cargo test`; `make test` runs them all.
 
+mod audit;
+mod cluster;
 mod kafka;
 mod landing;
 mod source_changed;
