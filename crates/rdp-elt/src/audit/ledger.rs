@@ -152,7 +152,7 @@ pub(super) mod tests {
 
     #[test]
     fn a_commit_inside_another_hides_no_gap() {
-        let found = findings(&[entry(0, 0, 10), entry(0, 2, 4), entry(0, 10, 20), entry(0, 21, 22)]);
+        let found = findings(&[entry(0, 0, 10), entry(0, 2, 4), entry(0, 10, 20), entry(0, 21, 25)]);
         assert_eq!(found, [(FindingKind::Overlap, Some((2, 4))), (FindingKind::Gap, Some((20, 21)))]);
     }
 

@@ -154,3 +154,165 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + '
         Error::internal("audit against the broker: the reading thread ended early").with_source(error)
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::kafka::EmbeddedBroker;
+    use crate::sink::{Landing, WindowInfo};
+
+    /// A landing that says whatever a test has it say.
+    #[derive(Default)]
+    struct Doctored {
+        commits: Vec<(LedgerEntry, Vec<i64>)>,
+        position: Option<i64>,
+    }
+
+    impl Doctored {
+        fn landed(mut self, start: i64, end: i64, offsets: impl IntoIterator<Item = i64>) -> Self {
+            let mut entry = ledger::tests::entry(0, start, end);
+            // The ids of no cluster in particular.
+            entry.source = SourceIdentity::default();
+            let offsets: Vec<i64> = offsets.into_iter().collect();
+            entry.record_count = offsets.len() as u64;
+            self.position = self.position.max(Some(end));
+            self.commits.push((entry, offsets));
+            self
+        }
+
+        fn saying(mut self, change: impl FnOnce(&mut LedgerEntry)) -> Self {
+            if let Some((entry, _)) = self.commits.last_mut() {
+                change(entry);
+            }
+            self
+        }
+    }
+
+    #[async_trait]
+    impl Sink for Doctored {
+        fn describe(&self) -> String {
+            "doctored landing".to_owned()
+        }
+
+        async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+            let position = |position| LandedPosition { position, window: None, source: SourceIdentity::default() };
+            Ok(of.iter().filter_map(|of| Some((of.clone(), position(self.position?)))).collect())
+        }
+
+        async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {
+            Err(Error::internal("nothing lands here"))
+        }
+
+        async fn ledger(&self, _: &str) -> Result<Vec<LedgerEntry>> {
+            Ok(self.commits.iter().map(|(entry, _)| entry.clone()).collect())
+        }
+
+        async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+            let found = self.commits.iter().find(|(commit, _)| commit.window == entry.window);
+            match found {
+                Some((entry, _)) if entry.location == "broken.parquet" => {
+                    Err(Error::unavailable("read broken.parquet"))
+                }
+                Some((_, offsets)) => Ok(offsets.clone()),
+                None => Ok(Vec::new()),
+            }
+        }
+    }
+
+    fn kinds(report: &AuditReport) -> Vec<FindingKind> {
+        report.findings().map(|finding| finding.kind).collect()
+    }
+
+    async fn offline(sink: &Doctored) -> AuditReport {
+        audit_landing(sink, &["orders".to_owned()]).await.expect("audited")
+    }
+
+    /// Against a log of 100 records in `orders[0]` and 7 in `orders[1]`.
+    async fn online(sink: &Doctored) -> AuditReport {
+        let broker = EmbeddedBroker::start().expect("starts");
+        broker.create_topic("orders", 2).expect("made");
+        broker.produce_values("orders", 0, 100).expect("produced");
+        broker.produce_values("orders", 1, 7).expect("produced");
+        let source = KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]);
+        audit_against_broker(sink, &source).await.expect("audited")
+    }
+
+    #[tokio::test]
+    async fn a_landing_of_everything_is_clean() {
+        let sink = Doctored::default().landed(0, 60, 0..60).landed(60, 100, 60..100);
+        let report = online(&sink).await;
+        assert!(report.is_clean(), "{report:?}");
+        assert_eq!((report.totals().row_count, report.totals().lag), (100, 7));
+        assert!(offline(&sink).await.is_clean());
+    }
+
+    #[tokio::test]
+    async fn a_record_that_readers_see_and_the_landing_lacks_is_unexplained() {
+        let sink = Doctored::default().landed(0, 60, (0..60).filter(|offset| *offset != 41));
+        let report = online(&sink).await;
+        assert!(!report.is_clean());
+        assert_eq!(kinds(&report), [FindingKind::Unexplained]);
+        assert_eq!(report.findings().next().and_then(|finding| finding.range), OffsetRange::new(41, 42).ok());
+        assert_eq!(report.totals().holes.unexplained, 1);
+    }
+
+    #[tokio::test]
+    async fn without_a_broker_a_hole_is_unchecked() {
+        let sink = Doctored::default().landed(0, 60, (0..60).filter(|offset| *offset != 41));
+        let report = offline(&sink).await;
+        assert!(report.is_clean());
+        assert_eq!(report.totals().holes, Holes { unchecked: 1, ..Holes::default() });
+    }
+
+    #[tokio::test]
+    async fn a_landing_beyond_the_log_is_found() {
+        let sink = Doctored::default().landed(0, 120, 0..120);
+        assert_eq!(kinds(&online(&sink).await), [FindingKind::BeyondLogEnd]);
+    }
+
+    #[tokio::test]
+    async fn another_cluster_is_found() {
+        let sink = Doctored::default().landed(0, 60, 0..60).saying(|entry| entry.source.cluster_id = "other".into());
+        assert_eq!(kinds(&online(&sink).await), [FindingKind::SourceChanged]);
+    }
+
+    #[tokio::test]
+    async fn an_offset_that_landed_twice_is_found() {
+        let sink = Doctored::default().landed(0, 10, (0..10).chain([4])).saying(|entry| entry.record_count = 10);
+        assert_eq!(kinds(&offline(&sink).await), [FindingKind::CountMismatch, FindingKind::Duplicate]);
+    }
+
+    #[tokio::test]
+    async fn a_row_of_a_foreign_offset_is_found() {
+        let sink = Doctored::default().landed(0, 10, (0..9).chain([11]));
+        assert_eq!(kinds(&offline(&sink).await), [FindingKind::OutsideRange]);
+    }
+
+    #[tokio::test]
+    async fn a_lost_row_is_found_without_a_broker() {
+        let sink = Doctored::default().landed(0, 10, 0..9).saying(|entry| entry.record_count = 10);
+        assert_eq!(kinds(&offline(&sink).await), [FindingKind::CountMismatch]);
+    }
+
+    #[tokio::test]
+    async fn a_position_that_the_ledger_does_not_back_is_found() {
+        let mut sink = Doctored::default().landed(0, 10, 0..10);
+        sink.position = Some(11);
+        assert_eq!(kinds(&offline(&sink).await), [FindingKind::PositionMismatch]);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_cannot_be_read_is_named() {
+        let sink = Doctored::default().landed(0, 10, 0..10).saying(|entry| entry.location = "broken.parquet".into());
+        let report = offline(&sink).await;
+        assert_eq!(kinds(&report), [FindingKind::Unreadable]);
+        assert!(report.findings().all(|finding| finding.what.contains("broken.parquet")));
+    }
+
+    #[tokio::test]
+    async fn a_pattern_needs_a_broker() {
+        assert!(audit_landing(&Doctored::default(), &["^orders".to_owned()]).await.is_err());
+    }
+}

@@ -29,6 +29,11 @@ pub(crate) struct Admin {
     timeout: Duration,
 }
 
+struct Metadata {
+    answered_by: i32,
+    topics: Vec<TopicDescription>,
+}
+
 /// What the cluster says of one topic.
 #[derive(Debug)]
 pub(crate) struct TopicDescription {
@@ -55,15 +60,24 @@ impl Admin {
         self.client.fetch_cluster_id(CLUSTER_ID_WAIT)
     }
 
-    /// Asks for the brokers and, where wanted, for every topic with its number of partitions.
-    pub(crate) fn metadata(&self, doing: &str, all_topics: bool) -> Result<Vec<TopicDescription>> {
+    /// Every topic that we may see, with its number of partitions and without its id.
+    pub(crate) fn all_topics(&self, doing: &str) -> Result<Vec<TopicDescription>> {
+        Ok(self.metadata(doing, true)?.topics)
+    }
+
+    /// The id of a broker that answers.
+    pub(crate) fn living_broker(&self, doing: &str) -> Result<i32> {
+        Ok(self.metadata(doing, false)?.answered_by)
+    }
+
+    fn metadata(&self, doing: &str, all_topics: bool) -> Result<Metadata> {
         let patience = Patience::new(self, doing);
         let mut slice = Duration::from_millis(500);
         loop {
             match self.metadata_once(all_topics, patience.slice(slice)) {
-                Ok(topics) => {
-                    self.client.context().clear();
-                    return Ok(topics);
+                Ok(metadata) => {
+                    self.forget_trouble();
+                    return Ok(metadata);
                 }
                 Err(code) if passes(code) => patience.check()?,
                 Err(code) => return Err(from_code(doing, code, None)),
@@ -136,7 +150,7 @@ impl Admin {
         // SAFETY: the names outlive the call, which copies them.
         let topics = unsafe { ffi::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
         let topics = Owned::new(topics, ffi::rd_kafka_TopicCollection_destroy)?;
-        let options = self.options(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS)?;
+        let options = self.options_for_any_broker(doing, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS)?;
         let event = self.ask(doing, |queue| {
             // SAFETY: as in `list_offsets`.
             unsafe { ffi::rd_kafka_DescribeTopics(self.client.native_ptr(), topics.as_ptr(), options.as_ptr(), queue) }
@@ -158,7 +172,8 @@ impl Admin {
             ffi::rd_kafka_ConfigResource_new(ffi::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, topic.as_ptr())
         };
         let resource = Owned::new(resource, ffi::rd_kafka_ConfigResource_destroy)?;
-        let options = self.options(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)?;
+        let options =
+            self.options_for_any_broker(doing, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)?;
         let event = self.ask(doing, |queue| {
             let mut resources = [resource.as_ptr()];
             // SAFETY: as in `list_offsets`.
@@ -187,7 +202,7 @@ impl Admin {
         }
     }
 
-    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<Vec<TopicDescription>, RDKafkaErrorCode> {
+    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<Metadata, RDKafkaErrorCode> {
         let mut answer = ptr::null();
         // SAFETY: without a topic handle the call asks for all topics or for none; the answer is ours to destroy.
         let code = unsafe {
@@ -214,8 +229,9 @@ impl Admin {
                     error: code_of(topic.err),
                 })
                 .collect();
+            let answered_by = metadata.orig_broker_id;
             ffi::rd_kafka_metadata_destroy(answer);
-            Ok(topics)
+            Ok(Metadata { answered_by, topics })
         }
     }
 
@@ -229,6 +245,22 @@ impl Admin {
             ffi::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), millis(self.timeout), ptr::null_mut(), 0)
         };
         Ok(options)
+    }
+
+    /// Options of a request that every broker can answer. librdkafka would wait for the controller.
+    fn options_for_any_broker(
+        &self,
+        doing: &str,
+        operation: ffi::rd_kafka_admin_op_t,
+    ) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
+        let options = self.options(operation)?;
+        let broker = self.living_broker(doing)?;
+        // SAFETY: the options are alive; no text is asked for.
+        let code = unsafe { ffi::rd_kafka_AdminOptions_set_broker(options.as_ptr(), broker, ptr::null_mut(), 0) };
+        match code_of(code) {
+            Some(code) => Err(from_code(doing, code, None)),
+            None => Ok(options),
+        }
     }
 
     /// Sends a request and waits for its answer.
@@ -255,7 +287,7 @@ impl Admin {
             };
             return match code {
                 None => {
-                    self.client.context().clear();
+                    self.forget_trouble();
                     Ok(event)
                 }
                 Some(code) if passes(code) => {
@@ -265,6 +297,12 @@ impl Admin {
                 Some(code) => Err(from_code(doing, code, Some(&reason))),
             };
         }
+    }
+
+    /// An answer came: what was wrong before is over.
+    fn forget_trouble(&self) {
+        self.drain();
+        self.client.context().clear();
     }
 
     /// Reads what librdkafka has to tell beside its answers: errors and log lines.
@@ -299,13 +337,12 @@ impl<'a> Patience<'a> {
         wanted.min(left).max(Duration::from_millis(1))
     }
 
-    /// Fails where the time is over, or where librdkafka has said things that make waiting vain. Those may be from
-    /// before the call, since librdkafka tells the same trouble once only: so every call has a moment for a broker that
-    /// is back.
+    /// Fails where the time is over, or where librdkafka has said things that make waiting on vain.
     fn check(&self) -> Result<()> {
         self.admin.drain();
-        let (waited, watch) = (self.began.elapsed(), self.admin.client.context());
-        if waited >= self.admin.timeout || (waited >= GRACE && watch.is_hopeless()) {
+        let watch = self.admin.client.context();
+        let limit = watch.patience().map_or(self.admin.timeout, |patience| patience.min(self.admin.timeout));
+        if self.began.elapsed() >= limit {
             return Err(watch.timeout(self.doing));
         }
         Ok(())
@@ -386,5 +423,4 @@ unsafe fn topic_id(id: *const ffi::rd_kafka_Uuid_t) -> String {
 }
 
 const ANSWER_SLICE: Duration = Duration::from_millis(100);
-const GRACE: Duration = Duration::from_secs(2);
 const CLUSTER_ID_WAIT: Duration = Duration::from_secs(2);

@@ -65,7 +65,7 @@ impl Cluster {
         // Neither is of use without a subscription; with a group librdkafka would look for its coordinator.
         config.remove("group.id").remove("group.instance.id");
         let cluster = Cluster { admin: Admin::new(&config, timeout)?, source: source.clone() };
-        cluster.admin.metadata(&cluster.doing("connect to the brokers"), false)?;
+        cluster.admin.living_broker(&cluster.doing("connect to the brokers"))?;
         Ok(cluster)
     }
 
@@ -83,7 +83,7 @@ impl Cluster {
         }
         if !patterns.is_empty() {
             let patterns = patterns.into_iter().map(compile).collect::<Result<Vec<_>>>()?;
-            for topic in self.admin.metadata(&doing, true)? {
+            for topic in self.admin.all_topics(&doing)? {
                 if topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)) {
                     found.insert(topic.name, topic.partition_count);
                 }
@@ -228,7 +228,7 @@ impl Cluster {
 
     fn no_such_topic(&self, doing: &str, name: &str) -> Error {
         let error = Error::config(format!("{doing}: there is no topic {name:?}"));
-        let Ok(all) = self.admin.metadata(doing, true) else { return error };
+        let Ok(all) = self.admin.all_topics(doing) else { return error };
         let names: Vec<&str> = all.iter().map(|topic| &*topic.name).filter(|name| !name.starts_with("__")).collect();
         error.with_help(match (near(name, names.iter().copied()).as_slice(), names.as_slice()) {
             ([], []) => "the cluster has no topic that we may see: make it, or grant DESCRIBE on it".to_owned(),
@@ -365,12 +365,24 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_the_broker_does_not_know_is_answered_quickly() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let began = std::time::Instant::now();
+        let error = cluster.is_compacted("orders").expect_err("the embedded broker has no configuration");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
     fn a_broker_that_is_down_is_unavailable_and_says_why() {
         // The port was free a moment ago, and nobody listens there now.
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         let builder = KafkaConsumerBuilder::new(format!("127.0.0.1:{port}")).topics(["orders"]);
+        let began = std::time::Instant::now();
         let error = Cluster::connect(&builder).map(|_| ()).expect_err("nobody listens");
+        assert!(began.elapsed() < Duration::from_secs(15));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.message().contains("refused"), "{error:?}");
     }

@@ -77,7 +77,9 @@ fn scan_round(
             });
         }
     }
-    Ok(())
+    // A pause outlives the assignment.
+    consumer.set_paused(starts.partitions(), false)?;
+    consumer.unassign(&[], false)
 }
 
 enum Read {
