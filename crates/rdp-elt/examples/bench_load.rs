@@ -62,7 +62,9 @@ fn by_arrow_json(payloads: &Payloads) -> Result<f64, Box<dyn Error>> {
     // It knows zones by their offset only.
     let declared = Schema::from_json(SCHEMA)?.arrow_schema();
     let fields = declared.fields().iter().map(|field| match field.data_type() {
-        DataType::Timestamp(unit, Some(_)) => Field::new(field.name(), DataType::Timestamp(*unit, Some("+00:00".into())), true),
+        DataType::Timestamp(unit, Some(_)) => {
+            Field::new(field.name(), DataType::Timestamp(*unit, Some("+00:00".into())), true)
+        }
         _ => Field::clone(field),
     });
     let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
@@ -109,7 +111,8 @@ struct Payloads {
 
 impl Payloads {
     fn seeded(record_count: usize) -> Self {
-        let mut payloads = Payloads { bytes: Vec::with_capacity(record_count * 224), ends: Vec::with_capacity(record_count) };
+        let mut payloads =
+            Payloads { bytes: Vec::with_capacity(record_count * 224), ends: Vec::with_capacity(record_count) };
         let mut state = SEED;
         let mut random = |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
