@@ -10,13 +10,16 @@ import argparse
 import json
 import re
 import sys
+import time
+from collections import deque
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
-from exactness import Ambiguous, Misfit, Schema, plain_type, same, same_type
+from exactness import Schema, plain_type, same, same_type
+from kinds import Ambiguous, Misfit
 
 HEADERS = pa.list_(pa.struct([("name", pa.string()), ("value", pa.binary())]))
 OWN_COLUMNS = [
@@ -85,7 +88,7 @@ class Log:
                 if end is not None and record.offset() >= end:
                     self.position = max(self.position, end)
                     return
-                self.waiting.pop(0)
+                self.waiting.popleft()
                 self.position = record.offset() + 1
                 if record.offset() >= start:
                     yield record
@@ -105,10 +108,17 @@ class Log:
     def _begin(self, offset):
         start = TopicPartition(self.at.topic, self.at.partition, OFFSET_BEGINNING if offset is None else offset)
         self.consumer.assign([start])
-        self.waiting, self.position, self.end = [], self.low if offset is None else offset, None
+        self.waiting, self.position, self.end = deque(), self.low if offset is None else offset, None
+        self.patience = time.monotonic() + 60
 
     def _poll(self):
-        for message in self.consumer.consume(5_000, timeout=30):
+        # It waits for as many as it may bring, so the wait is short.
+        messages = self.consumer.consume(5_000, timeout=0.1)
+        if messages:
+            self.patience = time.monotonic() + 60
+        elif time.monotonic() > self.patience:
+            raise TimeoutError(f"{self.at.topic}[{self.at.partition}]: neither a record nor the end for 60 s")
+        for message in messages:
             error = message.error()
             if error is None:
                 self.waiting.append(message)
@@ -283,7 +293,7 @@ class Comparison:
                 if not name.startswith("_kafka_") or name == "_kafka_value":
                     landed.pop(name)
         elif quarantined != (rightly is not None):
-            said = f"quarantined, and fits" if quarantined else f"not quarantined: {rightly}"
+            said = "quarantined, and fits" if quarantined else f"not quarantined: {rightly}"
             self.verdict.find("altered", f"{where}: {said}")
             return
         elif quarantined:

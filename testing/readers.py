@@ -106,10 +106,14 @@ def main(folder):
     frame = pl.scan_parquet(files, hive_partitioning=False)
     duck = duckdb.connect()
     duck.execute("SET TimeZone = 'UTC'")
-    relation = duck.read_parquet(files, hive_partitioning=False)
+    landing = "read_parquet($files, hive_partitioning = false)"
+
+    def ask(query):
+        return duck.execute(f"SELECT {query} FROM {landing}", {"files": files})
+
 
     polars_types = {name: of_arrow(field.type) for name, field in polars_fields(frame)}
-    duckdb_types = {name: of_duckdb(kind) for name, kind in zip(relation.columns, relation.types)}
+    duckdb_types = {name: of_duckdb(kind) for name, kind, *_ in ask("*").description}
     columns = {field.name: of_arrow(field.type) for field in table.schema}
     for name, kind in columns.items():
         # Polars reads a map as the list of structs that Parquet stores.
@@ -122,7 +126,7 @@ def main(folder):
     rows = {
         "pyarrow": table.num_rows,
         "Polars": frame.select(pl.len()).collect().item(),
-        "DuckDB": relation.count("*").fetchone()[0],
+        "DuckDB": ask("count(*)").fetchone()[0],
     }
     if len(set(rows.values())) != 1:
         findings.append(f"rows: {rows}")
@@ -132,7 +136,7 @@ def main(folder):
         counts = {
             "pyarrow": table.num_rows - table.column(name).null_count,
             "Polars": frame.select(pl.col(name).count()).collect().item(),
-            "DuckDB": relation.aggregate(f"count({quoted})").fetchone()[0],
+            "DuckDB": ask(f"count({quoted})").fetchone()[0],
         }
         if len(set(counts.values())) != 1:
             findings.append(f"{name}: values {counts}")
@@ -146,7 +150,7 @@ def main(folder):
             polars_column = pl.col(name).cast(pl.Decimal(38, 0)) if pa.types.is_integer(field.type) else pl.col(name)
             sums = {
                 "Polars": frame.select(polars_column.sum()).collect().item(),
-                "DuckDB": relation.aggregate(f"sum({quoted})").fetchone()[0],
+                "DuckDB": ask(f"sum({quoted})").fetchone()[0],
             }
             for reader, theirs in sums.items():
                 if not close(mine, theirs):

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef};
+use arrow::array::{Array, AsArray, BinaryViewArray, Int64Array, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType as ArrowType, FieldRef, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use arrow_json::writer::{Encoder, EncoderFactory, EncoderOptions, JsonArray, NullableEncoder, WriterBuilder};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, SecondsFormat};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -59,7 +61,7 @@ impl DataSet {
         let failed = |error: ArrowError| {
             Error::new(ErrorKind::Unsupported, "write a data set as JSON: a value has no JSON form").with_source(error)
         };
-        let builder = WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(BinaryAsBase64));
+        let builder = WriterBuilder::new().with_explicit_nulls(true).with_encoder_factory(Arc::new(LandingForms));
         let mut writer = builder.build::<_, JsonArray>(Vec::new());
         writer.write_batches(&self.batches.iter().collect::<Vec<_>>()).map_err(failed)?;
         writer.finish().map_err(failed)?;
@@ -71,32 +73,58 @@ impl DataSet {
     }
 }
 
+/// The two forms in which arrow-json does not write what we want: it writes binary as hex, and knows no zone by name.
 #[derive(Debug)]
-struct BinaryAsBase64;
+struct LandingForms;
 
-impl EncoderFactory for BinaryAsBase64 {
+impl EncoderFactory for LandingForms {
     fn make_default_encoder<'a>(
         &self,
         _field: &'a FieldRef,
         array: &'a dyn Array,
         _options: &'a EncoderOptions,
     ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
-        if !matches!(array.data_type(), ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView) {
-            return Ok(None);
-        }
-        let views: ArrayRef = arrow::compute::cast(array, &ArrowType::BinaryView)?;
-        let nulls = views.logical_nulls();
-        Ok(Some(NullableEncoder::new(Box::new(Base64Encoder(views)), nulls)))
+        let encoder: Box<dyn Encoder> = match array.data_type() {
+            ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView => {
+                Box::new(Base64(cast(array, &ArrowType::BinaryView)?.as_binary_view().clone()))
+            }
+            ArrowType::Timestamp(unit, Some(zone)) if &**zone == "UTC" => {
+                Box::new(Instant { epochs: cast(array, &ArrowType::Int64)?.as_primitive().clone(), unit: *unit })
+            }
+            _ => return Ok(None),
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.logical_nulls())))
     }
 }
 
-struct Base64Encoder(ArrayRef);
+struct Base64(BinaryViewArray);
 
-impl Encoder for Base64Encoder {
+impl Encoder for Base64 {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        use arrow::array::AsArray;
         out.push(b'"');
-        out.extend_from_slice(STANDARD.encode(self.0.as_binary_view().value(row)).as_bytes());
+        out.extend_from_slice(STANDARD.encode(self.0.value(row)).as_bytes());
         out.push(b'"');
+    }
+}
+
+struct Instant {
+    epochs: Int64Array,
+    unit: TimeUnit,
+}
+
+impl Encoder for Instant {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let epoch = self.epochs.value(row);
+        let instant = match self.unit {
+            TimeUnit::Second => DateTime::from_timestamp(epoch, 0),
+            TimeUnit::Millisecond => DateTime::from_timestamp_millis(epoch),
+            TimeUnit::Microsecond => DateTime::from_timestamp_micros(epoch),
+            TimeUnit::Nanosecond => Some(DateTime::from_timestamp_nanos(epoch)),
+        };
+        // A broker's timestamp may be past every calendar; then its number says more than null.
+        match instant {
+            Some(instant) => out.extend_from_slice(format!("\"{}\"", instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)).as_bytes()),
+            None => out.extend_from_slice(epoch.to_string().as_bytes()),
+        }
     }
 }

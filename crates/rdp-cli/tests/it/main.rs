@@ -4,6 +4,7 @@
 
 mod crash;
 mod landing;
+mod oracle;
 
 use std::time::Duration;
 

@@ -76,7 +76,7 @@ impl Admin {
         loop {
             match self.metadata_once(all_topics, patience.slice(slice)) {
                 Ok(metadata) => {
-                    self.client.context().clear();
+                    self.forget_trouble();
                     return Ok(metadata);
                 }
                 Err(code) if passes(code) => patience.check()?,
@@ -287,7 +287,7 @@ impl Admin {
             };
             return match code {
                 None => {
-                    self.client.context().clear();
+                    self.forget_trouble();
                     Ok(event)
                 }
                 Some(code) if passes(code) => {
@@ -297,6 +297,12 @@ impl Admin {
                 Some(code) => Err(from_code(doing, code, Some(&reason))),
             };
         }
+    }
+
+    /// An answer came: what was wrong before is over.
+    fn forget_trouble(&self) {
+        self.drain();
+        self.client.context().clear();
     }
 
     /// Reads what librdkafka has to tell beside its answers: errors and log lines.
@@ -331,13 +337,12 @@ impl<'a> Patience<'a> {
         wanted.min(left).max(Duration::from_millis(1))
     }
 
-    /// Fails where the time is over, or where librdkafka has said things that make waiting vain. Those may be from
-    /// before the call, since librdkafka tells the same trouble once only: so every call has a moment for a broker that
-    /// is back.
+    /// Fails where the time is over, or where librdkafka has said things that make waiting on vain.
     fn check(&self) -> Result<()> {
         self.admin.drain();
-        let (waited, watch) = (self.began.elapsed(), self.admin.client.context());
-        if waited >= self.admin.timeout || (waited >= GRACE && watch.is_hopeless()) {
+        let watch = self.admin.client.context();
+        let limit = watch.patience().map_or(self.admin.timeout, |patience| patience.min(self.admin.timeout));
+        if self.began.elapsed() >= limit {
             return Err(watch.timeout(self.doing));
         }
         Ok(())
@@ -418,5 +423,4 @@ unsafe fn topic_id(id: *const ffi::rd_kafka_Uuid_t) -> String {
 }
 
 const ANSWER_SLICE: Duration = Duration::from_millis(100);
-const GRACE: Duration = Duration::from_secs(2);
 const CLUSTER_ID_WAIT: Duration = Duration::from_secs(2);

@@ -15,6 +15,11 @@ mod raw;
 mod records;
 mod temporal;
 
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};

@@ -303,6 +303,7 @@ impl Lane {
                 return Err(error);
             }
         };
+        tracing::debug!(%positions, "partitions assigned");
         self.run.note_landed(&positions);
         self.begun.extend(positions.iter().map(|(partition, position)| (partition.clone(), position)));
         self.run.tell(LoadEvent::Assigned { positions, ends: self.run.ends.clone() });
@@ -349,6 +350,7 @@ impl Lane {
         }
         let owned: Vec<_> = self.consumer.positions().partitions().cloned().collect();
         let positions = self.run.source.positions(&owned, &self.runtime)?;
+        tracing::debug!(%positions, "reading again from where the sink stands");
         self.consumer.seek(&positions)?;
         self.run.note_landed(&positions);
         self.begun = positions;

@@ -7,8 +7,10 @@ mod extra;
 mod names;
 mod value;
 
-
-
+#[cfg(test)]
+mod agreement;
+#[cfg(test)]
+mod exactness;
 
 use arrow::datatypes::Field as ArrowField;
 
