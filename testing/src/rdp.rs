@@ -19,7 +19,7 @@ pub struct Rdp {
 impl Rdp {
     /// `rdp COMMAND`, with the binary from `$RDP_BIN`, else from the target folder that this test was built in.
     pub fn new(command: &str) -> Self {
-        Self::at(&built_binary(), command)
+        Self::at(built_binary(), command)
     }
 
     /// `rdp COMMAND` with this binary: in the binary's own package pass `env!("CARGO_BIN_EXE_rdp")`, which cargo has

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use crate::cache::RunFolder;
+use crate::cache::{RunFolder, copy_folder};
 use crate::order::orders_schema;
 use crate::topic::Topic;
 
@@ -37,7 +37,6 @@ impl RdpConfig {
     }
 
     fn with_load(topic: &Topic, load: Value) -> Self {
-        let folder = RunFolder::create("landing");
         let root = json!({
             "source": {
                 "brokers": topic.brokers(),
@@ -47,11 +46,24 @@ impl RdpConfig {
             },
             "window": {},
             "load": load,
-            "sink": { "parquet": { "url": format!("file:{}", folder.path().join("landing").display()) } },
+            "sink": { "parquet": {} },
         });
         let Value::Object(root) = root else { unreachable!("an object was just written") };
-        let config = RdpConfig { root, brokers: topic.brokers().to_owned(), topic: topic.name().to_owned(), folder };
-        config.write()
+        Self::in_new_folder(root, topic.brokers(), topic.name())
+    }
+
+    fn in_new_folder(root: Map<String, Value>, brokers: &str, topic: &str) -> Self {
+        let folder = RunFolder::create("landing");
+        let config = RdpConfig { root, brokers: brokers.to_owned(), topic: topic.to_owned(), folder };
+        let url = format!("file:{}", config.landing().display());
+        config.set("/sink/parquet/url", url)
+    }
+
+    /// The same config with a copy of the landing in a folder of its own: to spoil one and keep the other.
+    pub fn duplicate(&self) -> Self {
+        let twin = Self::in_new_folder(self.root.clone(), &self.brokers, &self.topic);
+        copy_folder(&self.landing(), &twin.landing());
+        twin
     }
 
     /// Closes windows at so many records or this time (`"1s"`).
@@ -88,6 +100,24 @@ impl RdpConfig {
     /// The folder that the files land in.
     pub fn landing(&self) -> PathBuf {
         self.folder.path().join("landing")
+    }
+
+    /// The landed files, in order of topic, partition and start.
+    pub fn landed_files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.landing()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let path = entry.path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.extension().is_some_and(|extension| extension == "parquet") {
+                    found.push(path);
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     /// A folder for whatever else the test writes; removed together with the landing.

@@ -94,7 +94,7 @@ impl KafkaServer {
         let folder = RunFolder::create(&format!("kafka-{}", member.node));
         let port = free_port();
         let data = folder.path().join("data");
-        copy_folder(&cache::kafka().join("formatted"), &data);
+        cache::copy_folder(&cache::kafka().join("formatted"), &data);
         let identity = format!(
             "version=1\nnode.id={}\ndirectory.id={}\ncluster.id={}\n",
             member.node,
@@ -299,23 +299,6 @@ fn random_id() -> String {
     let mut random = fastrand::Rng::new();
     let free = (0..20).map(|_| char::from(ALPHABET[random.usize(..64)]));
     std::iter::once('R').chain(free).chain(['Q']).collect()
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    let copy = || -> std::io::Result<()> {
-        fs::create_dir_all(to)?;
-        for entry in fs::read_dir(from)? {
-            let entry = entry?;
-            let target = to.join(entry.file_name());
-            if entry.file_type()?.is_dir() {
-                copy_folder(&entry.path(), &target);
-            } else {
-                fs::copy(entry.path(), target)?;
-            }
-        }
-        Ok(())
-    };
-    copy().unwrap_or_else(|error| panic!("copy {} to {}: {error}", from.display(), to.display()));
 }
 
 fn write(path: &Path, text: &str) {

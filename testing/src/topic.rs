@@ -14,7 +14,8 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::error::KafkaError;
+use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::producer::{Delivered, Producer, Transaction};
 use crate::record::Record;
@@ -175,12 +176,33 @@ impl Topic {
         self.wait_for_partitions(total);
     }
 
-    /// The first offset that a partition still has, and the position after its last record or marker (the high
-    /// watermark: an open transaction is before it).
+    /// The first offset that a partition still has, and the position after its last record or marker: an open
+    /// transaction is before it.
     pub fn offsets(&self, partition: i32) -> (i64, i64) {
-        let limit = Duration::from_secs(10);
-        let offsets = self.consumer().fetch_watermarks(&self.name, partition, limit);
-        offsets.unwrap_or_else(|error| panic!("list offsets of {}[{partition}]: {error}", self.name))
+        self.watermarks(partition, "read_uncommitted")
+    }
+
+    /// The position up to which a `read_committed` reader gets: where the first open transaction begins, else the end.
+    pub fn last_stable_offset(&self, partition: i32) -> i64 {
+        self.watermarks(partition, "read_committed").1
+    }
+
+    /// The offset of every record of a partition that a `read_committed` reader finds.
+    pub fn readable_offsets(&self, partition: i32) -> Vec<i64> {
+        let mut client = self.client();
+        client.set("group.id", "rdp-testing").set("enable.partition.eof", "true").set("enable.auto.commit", "false");
+        let consumer: BaseConsumer = client.create().expect("a plain client can be made");
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Beginning).expect("an offset can be named");
+        consumer.assign(&list).unwrap_or_else(|error| panic!("read {}[{partition}]: {error}", self.name));
+        let mut offsets = Vec::new();
+        loop {
+            match consumer.poll(Duration::from_secs(30)) {
+                Some(Ok(record)) => offsets.push(record.offset()),
+                Some(Err(KafkaError::PartitionEOF(_))) => return offsets,
+                outcome => panic!("read {}[{partition}]: {outcome:?}", self.name),
+            }
+        }
     }
 
     /// The id of the node that leads a partition.
@@ -225,6 +247,13 @@ impl Topic {
             assert!(Instant::now() < deadline, "topic {} did not come to {wanted} led partitions in 30 s", self.name);
             thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    fn watermarks(&self, partition: i32, isolation: &str) -> (i64, i64) {
+        let consumer: BaseConsumer =
+            self.client().set("isolation.level", isolation).create().expect("a plain client can be made");
+        let marks = consumer.fetch_watermarks(&self.name, partition, Duration::from_secs(10));
+        marks.unwrap_or_else(|error| panic!("list offsets of {}[{partition}]: {error}", self.name))
     }
 
     fn consumer(&self) -> BaseConsumer {

@@ -160,7 +160,8 @@ mod tests {
 
     #[test]
     fn options_for_all_commands_may_stand_behind_them() {
-        let args = Args::try_parse_from(["rdp", "positions", "orders.toml", "--output", "json", "-vv"]).expect("they parse");
+        let args =
+            Args::try_parse_from(["rdp", "positions", "orders.toml", "--output", "json", "-vv"]).expect("they parse");
         assert_eq!(args.global.output, Output::Json);
         assert_eq!(args.global.log_filter(), "debug");
         assert!(Args::try_parse_from(["rdp", "-q", "-v", "demo"]).is_err());

@@ -24,9 +24,9 @@ pub(crate) fn counted(number: u64, noun: &str) -> String {
     format!("{} {noun}{}", grouped(number), if number == 1 { "" } else { "s" })
 }
 
-/// `12.3 MiB`.
+/// `12.34 MiB`, and `256 MiB` where it is even.
 pub(crate) fn bytes(bytes: u64) -> String {
-    indicatif::BinaryBytes(bytes).to_string()
+    indicatif::BinaryBytes(bytes).to_string().replace(".00 ", " ")
 }
 
 /// `1.24 s`, and `2 m 05 s` from a minute on.

@@ -45,10 +45,8 @@ impl Progress {
     pub(crate) fn observe(&self, event: &LoadEvent) {
         match event {
             LoadEvent::Assigned { positions, ends: Some(ends) } => {
-                let left: i64 = ends
-                    .iter()
-                    .map(|(partition, end)| (end - positions.position(partition).unwrap_or(0)).max(0))
-                    .sum();
+                let left: i64 =
+                    ends.iter().map(|(partition, end)| (end - positions.position(partition).unwrap_or(0)).max(0)).sum();
                 // Offsets and not records: compaction and transaction markers make them a little more.
                 let done = self.loaded.load(Ordering::Relaxed);
                 self.bar.set_style(style(BOUNDED));
@@ -86,9 +84,7 @@ impl Progress {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("━╸─")
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
 const BOUNDED: &str = "{elapsed:>4} {bar:30.cyan/dim} {human_pos}/{human_len} records  {per_sec}  {msg}";

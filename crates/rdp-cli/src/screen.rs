@@ -82,7 +82,8 @@ impl Screen {
 /// For log lines.
 impl Write for Screen {
     fn write(&mut self, text: &[u8]) -> io::Result<usize> {
-        self.bars.suspend(|| io::stderr().write(text))
+        self.bars.suspend(|| io::stderr().write_all(text))?;
+        Ok(text.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {

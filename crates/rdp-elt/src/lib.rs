@@ -6,7 +6,7 @@ mod dataset;
 mod error;
 mod offset;
 mod record;
-mod schema;
+pub mod schema;
 
 #[cfg(feature = "kafka")]
 pub mod audit;
@@ -24,6 +24,7 @@ pub mod transform;
 
 pub use dataset::DataSet;
 pub use error::{Error, ErrorKind, Result};
+pub use load::{elt_load_kafka_records, elt_load_kafka_records_json};
 #[cfg(feature = "kafka")]
 pub use loader::{LoadEvent, LoadReport, Loader, LoaderOptions, Shutdown, Until};
 pub use offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};

@@ -177,6 +177,15 @@ impl Positions {
     }
 }
 
+impl fmt::Display for Positions {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, (partition, position)) in self.iter().enumerate() {
+            write!(out, "{}{partition}@{position}", if place == 0 { "" } else { " " })?;
+        }
+        Ok(())
+    }
+}
+
 impl FromIterator<(TopicPartition, i64)> for Positions {
     fn from_iter<I: IntoIterator<Item = (TopicPartition, i64)>>(positions: I) -> Self {
         Positions(positions.into_iter().collect())

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::blocking;
 use crate::args::Check;
 use crate::exit::Failure;
-use crate::number::{bytes, counted, grouped, seconds};
+use crate::number::{bytes, counted, grouped};
 use crate::screen::Screen;
 use crate::table::Table;
 
@@ -45,7 +45,7 @@ fn meaning(config: &Config) -> Vec<Finding> {
     let group = source.group_id().map_or_else(|| "without a group".to_owned(), |group| format!("as group {group}"));
     let limits = config.limits();
     let loader = config.loader_options();
-    let give_up = loader.give_up_after.map_or_else(|| "never".to_owned(), |time| format!("after {}", seconds(time)));
+    let give_up = loader.give_up_after.map_or_else(|| "never".to_owned(), |time| format!("after {time:?}"));
     vec![
         Finding {
             part: "source",
@@ -54,10 +54,10 @@ fn meaning(config: &Config) -> Vec<Finding> {
         Finding {
             part: "window",
             means: format!(
-                "closes at {} records, {} or {}",
+                "closes at {} records, {} or {:?}",
                 grouped(limits.max_records as u64),
                 bytes(limits.max_bytes as u64),
-                seconds(limits.max_wait)
+                limits.max_wait
             ),
         },
         Finding { part: "load", means: load(&config.load_options()) },

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use rdp_elt::config::Config;
 use rdp_elt::kafka::{KafkaConsumer, WindowLimits};
-use rdp_elt::KafkaStreamRecord;
+use rdp_elt::load::records_to_json;
+use rdp_elt::{Error, KafkaStreamRecord};
 
 use super::blocking;
 use crate::args::Poll;
@@ -17,7 +18,8 @@ use crate::table::Table;
 pub(super) async fn run(args: &Poll, screen: &Screen) -> Result<(), Failure> {
     let config = Config::source_from_path(&args.file.config)?;
     let records = look(&config, args.records).await?;
-    let objects: Vec<_> = records.iter().map(KafkaStreamRecord::to_json).collect();
+    let objects: Vec<serde_json::Value> = serde_json::from_str(&records_to_json(&records))
+        .map_err(|error| Error::internal("read records' own JSON form").with_source(error))?;
     // A record is no table's row: its value may be long and have lines of its own.
     let output = match screen.output() {
         Output::Table => Output::Ndjson,

@@ -1,9 +1,8 @@
 //! `rdp schema`: samples the topics and prints the landing schema to paste into the config.
 
-use rdp_elt::Schema;
 use rdp_elt::config::Config;
 use rdp_elt::load::infer_schema;
-use rdp_elt::Error;
+use rdp_elt::{Error, Schema};
 use serde_json::{Map, Value};
 
 use super::poll::look;
@@ -23,20 +22,28 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
             .with_help("produce a few records first, or set source.start to where there are some")
             .into());
     }
-    let sample_count = samples.len() as u64;
-    let schema = infer_schema(samples)?;
-    let fields = fields(&schema)?;
+    let inferred = infer_schema(samples)?;
+    let fields = fields(&inferred.schema)?;
     match screen.output().is_for_people() {
         true => output::text(&as_toml(&fields))?,
         false => screen.output().object(&fields)?,
     }
+    if inferred.not_json_count > 0 {
+        let others = counted(inferred.not_json_count, "sample");
+        screen.say(format_args!("{others} beside these are no JSON objects: such records are quarantined"));
+    }
+    if !inferred.left_out.is_empty() {
+        screen.say(format_args!("left out, since no column can bear the name: {}", inferred.left_out.join(", ")));
+    }
     let path = shell_word(&args.file.config);
-    screen.say(format_args!("from {}; paste it into {path}, then: rdp check {path}", counted(sample_count, "sample")));
+    let samples = counted(inferred.sample_count, "sample");
+    screen.say(format_args!("from {samples}; paste it into {path}, then: rdp check {path}"));
     Ok(())
 }
 
 fn fields(schema: &Schema) -> Result<Vec<Map<String, Value>>, Error> {
-    serde_json::from_str(&schema.to_json()).map_err(|error| Error::internal("read a schema's own form").with_source(error))
+    serde_json::from_str(&schema.to_json())
+        .map_err(|error| Error::internal("read a schema's own form").with_source(error))
 }
 
 /// `[load]` with one field a line. JSON's text and flags are TOML's too.
@@ -57,9 +64,10 @@ mod tests {
 
     #[test]
     fn the_printed_schema_is_toml_to_paste() {
-        let fields: Vec<Map<String, Value>> =
-            serde_json::from_str(r#"[{"name":"order_id","type":"int64"},{"name":"city","type":"utf8","path":"a.\"b\""}]"#)
-                .expect("fields");
+        let fields: Vec<Map<String, Value>> = serde_json::from_str(
+            r#"[{"name":"order_id","type":"int64"},{"name":"city","type":"utf8","path":"a.\"b\""}]"#,
+        )
+        .expect("fields");
         assert_eq!(
             as_toml(&fields),
             "[load]\nformat = \"json\"\nschema = [\n  { name = \"order_id\", type = \"int64\" },\n  \

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::error::Error;
+use crate::kafka::is_secret_key;
 
 /// The mistakes of one file, and the keys that it could have had.
 #[derive(Default)]
@@ -120,10 +121,9 @@ pub(super) fn join(section: &str, key: &str) -> String {
     if section.is_empty() { key } else { format!("{section}.{key}") }
 }
 
-/// A value as it is written, cut to a readable length; what may be a secret is not shown.
+/// A value as it is written, cut to a readable length; a secret is not shown.
 fn shown(key: &str, value: &Value) -> String {
-    let is_secret = key.starts_with("source.librdkafka") && !value.is_object() && !value.is_array();
-    if is_secret {
+    if key.strip_prefix("source.librdkafka.").is_some_and(|key| is_secret_key(key.trim_matches('"'))) {
         return "(not shown)".to_owned();
     }
     let text = value.to_string();

@@ -177,14 +177,7 @@ fn an_unknown_key_is_told_its_nearest_spelling() {
 fn all_mistakes_of_a_file_come_together() {
     let error =
         parse("[source]\nbrokres = \"b:1\"\n[window]\nmax_wait = \"x\"\n").err().expect("it is full of mistakes");
-    for key in [
-        "source.brokers: missing",
-        "source.brokres: unknown",
-        "source.topics",
-        "source.group_id",
-        "window.max_wait",
-        "sink:",
-    ] {
+    for key in ["source.brokers: missing", "source.brokres: unknown", "source.topics", "window.max_wait", "sink:"] {
         assert!(error.message().contains(key), "{key} is not in {}", error.message());
     }
     assert!(error.message().contains("5 mistakes"), "{}", error.message());
@@ -206,6 +199,17 @@ fn what_a_variable_became_is_not_shown() {
         .err()
         .expect("it is no isolation");
     assert!(error.message().contains("${SECRET}") && !error.message().contains("hunter2"), "{}", error.message());
+}
+
+#[test]
+fn a_refused_librdkafka_key_says_why_and_shows_no_secret() {
+    let message = mistake_in("source.librdkafka", "\"group.id\" = \"g\"");
+    assert!(message.contains("source.librdkafka.\"group.id\" = \"g\""), "{message}");
+    assert!(message.contains("use `group_id`"), "{message}");
+    let message = mistake_in("source.librdkafka", "\"sasl.password\" = [\"hunter2\"]");
+    assert!(message.contains("sasl.password") && !message.contains("hunter2"), "{message}");
+    let message = mistake_in("source.librdkafka", "sesion.timeout.ms = 6000");
+    assert!(message.contains("session.timeout.ms"), "{message}");
 }
 
 #[test]

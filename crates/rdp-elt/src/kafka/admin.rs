@@ -1,26 +1,22 @@
-//! The calls of librdkafka that ask a cluster about itself, in safe clothes: metadata, list offsets, describe topics and
-//! configs. Blocking, each with a deadline. [`Cluster`](super::Cluster) gives them meaning.
+//! A client of librdkafka that asks a cluster about itself, in safe clothes: how a question is sent, how long its answer
+//! is waited for, and what is made of silence. The questions are in [`question`](super::question);
+//! [`Cluster`](super::Cluster) gives them meaning.
 
-use std::ffi::{CStr, CString};
-use std::os::raw::{c_char, c_int};
-use std::ptr::{self, NonNull};
-use std::sync::Arc;
+use std::ffi::c_int;
+use std::ptr;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use rdkafka::ClientContext;
-use rdkafka::client::Client;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
-use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr, RDKafkaType};
+use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 use rdkafka_sys as ffi;
 
-use super::builder::Isolation;
 use super::error::{from_code, from_kafka};
+use super::foreign::{Owned, code_of, millis, slice_of, text};
+use super::question::TopicDescription;
 use super::watch::Watch;
-use crate::error::{Error, Result};
-use crate::offset::TopicPartition;
+use crate::error::Result;
 
 /// A client of a cluster that reads nothing and joins nothing.
 pub(crate) struct Admin {
@@ -28,20 +24,10 @@ pub(crate) struct Admin {
     timeout: Duration,
 }
 
-/// What the cluster says of one topic.
-#[derive(Debug)]
-pub(crate) struct TopicDescription {
-    pub(crate) name: Arc<str>,
-    pub(crate) partition_count: i32,
-    /// Empty where the broker has none to tell.
-    pub(crate) topic_id: String,
-    pub(crate) error: Option<RDKafkaErrorCode>,
+struct Metadata {
+    answered_by: i32,
+    topics: Vec<TopicDescription>,
 }
-
-/// Which offset of a partition is asked for, in the protocol's numbers.
-pub(crate) const EARLIEST: i64 = -2;
-/// The end: of the log, or of what is stable, by isolation.
-pub(crate) const LATEST: i64 = -1;
 
 impl Admin {
     pub(crate) fn new(config: &ClientConfig, timeout: Duration) -> Result<Self> {
@@ -59,15 +45,24 @@ impl Admin {
         self.client.fetch_cluster_id(CLUSTER_ID_WAIT)
     }
 
-    /// Asks for the brokers and, where wanted, for every topic with its number of partitions.
-    pub(crate) fn metadata(&self, doing: &str, all_topics: bool) -> Result<Vec<TopicDescription>> {
-        let mut patience = Patience::new(self, doing);
+    /// Every topic that we may see, with its number of partitions and without its id.
+    pub(crate) fn all_topics(&self, doing: &str) -> Result<Vec<TopicDescription>> {
+        Ok(self.metadata(doing, true)?.topics)
+    }
+
+    /// The id of a broker that answers.
+    pub(crate) fn living_broker(&self, doing: &str) -> Result<i32> {
+        Ok(self.metadata(doing, false)?.answered_by)
+    }
+
+    fn metadata(&self, doing: &str, all_topics: bool) -> Result<Metadata> {
+        let patience = Patience::new(self, doing);
         let mut slice = Duration::from_millis(500);
         loop {
             match self.metadata_once(all_topics, patience.slice(slice)) {
-                Ok(topics) => {
-                    self.client.context().clear();
-                    return Ok(topics);
+                Ok(metadata) => {
+                    self.forget_trouble();
+                    return Ok(metadata);
                 }
                 Err(code) if passes(code) => patience.check()?,
                 Err(code) => return Err(from_code(doing, code, None)),
@@ -76,115 +71,11 @@ impl Admin {
         }
     }
 
-    /// The offset that each partition is asked for, as `EARLIEST`, `LATEST` or a time in milliseconds.
-    pub(crate) fn list_offsets(
-        &self,
-        doing: &str,
-        wanted: &[(TopicPartition, i64)],
-        isolation: Isolation,
-    ) -> Result<Vec<(TopicPartition, i64)>> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        let list = partition_list(wanted)?;
-        let isolation = match isolation {
-            Isolation::ReadCommitted => ffi::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_COMMITTED,
-            Isolation::ReadUncommitted => ffi::rd_kafka_IsolationLevel_t::RD_KAFKA_ISOLATION_LEVEL_READ_UNCOMMITTED,
-        };
-        let options = self.options(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS)?;
-        // SAFETY: the options are alive; the error that may come back is ours to destroy.
-        unsafe {
-            let refused = ffi::rd_kafka_AdminOptions_set_isolation_level(options.as_ptr(), isolation);
-            if !refused.is_null() {
-                ffi::rd_kafka_error_destroy(refused);
-                return Err(Error::internal(format!("{doing}: librdkafka refuses the isolation level")));
-            }
-        }
-        let event = self.ask(doing, |queue| {
-            // SAFETY: client, list, options and queue live until the answer; librdkafka copies list and options.
-            unsafe { ffi::rd_kafka_ListOffsets(self.client.native_ptr(), list.as_ptr(), options.as_ptr(), queue) }
-        })?;
-        // SAFETY: the event is a ListOffsets result, and what is read from it is copied before it is destroyed.
-        unsafe {
-            let result = ffi::rd_kafka_event_ListOffsets_result(event.as_ptr());
-            let mut count = 0;
-            let infos = ffi::rd_kafka_ListOffsets_result_infos(result, &mut count);
-            slice_of(infos, count)
-                .iter()
-                .map(|info| {
-                    let answer = &*ffi::rd_kafka_ListOffsetsResultInfo_topic_partition(*info);
-                    let partition = TopicPartition::new(text(answer.topic), answer.partition);
-                    match code_of(answer.err) {
-                        Some(code) => Err(from_code(&format!("{doing}: {partition}"), code, None)),
-                        None => Ok((partition, answer.offset)),
-                    }
-                })
-                .collect()
-        }
+    pub(super) fn native_ptr(&self) -> *mut ffi::rd_kafka_t {
+        self.client.native_ptr()
     }
 
-    /// What the cluster says of these topics; a topic that it does not have bears an error.
-    pub(crate) fn describe_topics(&self, doing: &str, names: &[&str]) -> Result<Vec<TopicDescription>> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let names = names.iter().map(|name| c_string(doing, name)).collect::<Result<Vec<_>>>()?;
-        let mut pointers: Vec<*const c_char> = names.iter().map(|name| name.as_ptr()).collect();
-        // SAFETY: the names outlive the call, which copies them.
-        let topics = unsafe { ffi::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len()) };
-        let topics = Owned::new(topics, ffi::rd_kafka_TopicCollection_destroy)?;
-        let options = self.options(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS)?;
-        let event = self.ask(doing, |queue| {
-            // SAFETY: as in `list_offsets`.
-            unsafe { ffi::rd_kafka_DescribeTopics(self.client.native_ptr(), topics.as_ptr(), options.as_ptr(), queue) }
-        })?;
-        // SAFETY: the event is a DescribeTopics result, and what is read from it is copied before it is destroyed.
-        unsafe {
-            let result = ffi::rd_kafka_event_DescribeTopics_result(event.as_ptr());
-            let mut count = 0;
-            let described = ffi::rd_kafka_DescribeTopics_result_topics(result, &mut count);
-            Ok(slice_of(described, count).iter().map(|topic| read_description(*topic)).collect())
-        }
-    }
-
-    /// The value of one key of a topic's configuration.
-    pub(crate) fn topic_config(&self, doing: &str, topic: &str, key: &str) -> Result<Option<String>> {
-        let topic = c_string(doing, topic)?;
-        // SAFETY: the name outlives the call, which copies it.
-        let resource = unsafe {
-            ffi::rd_kafka_ConfigResource_new(ffi::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_TOPIC, topic.as_ptr())
-        };
-        let resource = Owned::new(resource, ffi::rd_kafka_ConfigResource_destroy)?;
-        let options = self.options(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS)?;
-        let event = self.ask(doing, |queue| {
-            let mut resources = [resource.as_ptr()];
-            // SAFETY: as in `list_offsets`.
-            unsafe {
-                ffi::rd_kafka_DescribeConfigs(
-                    self.client.native_ptr(),
-                    resources.as_mut_ptr(),
-                    resources.len(),
-                    options.as_ptr(),
-                    queue,
-                );
-            }
-        })?;
-        // SAFETY: the event is a DescribeConfigs result, and what is read from it is copied before it is destroyed.
-        unsafe {
-            let result = ffi::rd_kafka_event_DescribeConfigs_result(event.as_ptr());
-            let mut count = 0;
-            let resources = ffi::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
-            let Some(resource) = slice_of(resources, count).first() else { return Ok(None) };
-            if let Some(code) = code_of(ffi::rd_kafka_ConfigResource_error(*resource)) {
-                return Err(from_code(doing, code, None));
-            }
-            let entries = ffi::rd_kafka_ConfigResource_configs(*resource, &mut count);
-            let entry = slice_of(entries, count).iter().find(|e| text(ffi::rd_kafka_ConfigEntry_name(**e)) == key);
-            Ok(entry.map(|entry| text(ffi::rd_kafka_ConfigEntry_value(*entry))))
-        }
-    }
-
-    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<Vec<TopicDescription>, RDKafkaErrorCode> {
+    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<Metadata, RDKafkaErrorCode> {
         let mut answer = ptr::null();
         // SAFETY: without a topic handle the call asks for all topics or for none; the answer is ours to destroy.
         let code = unsafe {
@@ -211,12 +102,13 @@ impl Admin {
                     error: code_of(topic.err),
                 })
                 .collect();
+            let answered_by = metadata.orig_broker_id;
             ffi::rd_kafka_metadata_destroy(answer);
-            Ok(topics)
+            Ok(Metadata { answered_by, topics })
         }
     }
 
-    fn options(&self, operation: ffi::rd_kafka_admin_op_t) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
+    pub(super) fn options(&self, operation: ffi::rd_kafka_admin_op_t) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
         // SAFETY: the client is alive.
         let options = unsafe { ffi::rd_kafka_AdminOptions_new(self.client.native_ptr(), operation) };
         let options = Owned::new(options, ffi::rd_kafka_AdminOptions_destroy)?;
@@ -228,8 +120,28 @@ impl Admin {
         Ok(options)
     }
 
+    /// Options of a request that every broker can answer. librdkafka would wait for the controller.
+    pub(super) fn options_for_any_broker(
+        &self,
+        doing: &str,
+        operation: ffi::rd_kafka_admin_op_t,
+    ) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
+        let options = self.options(operation)?;
+        let broker = self.living_broker(doing)?;
+        // SAFETY: the options are alive; no text is asked for.
+        let code = unsafe { ffi::rd_kafka_AdminOptions_set_broker(options.as_ptr(), broker, ptr::null_mut(), 0) };
+        match code_of(code) {
+            Some(code) => Err(from_code(doing, code, None)),
+            None => Ok(options),
+        }
+    }
+
     /// Sends a request and waits for its answer.
-    fn ask(&self, doing: &str, send: impl FnOnce(*mut ffi::rd_kafka_queue_t)) -> Result<Owned<ffi::rd_kafka_event_t>> {
+    pub(super) fn ask(
+        &self,
+        doing: &str,
+        send: impl FnOnce(*mut ffi::rd_kafka_queue_t),
+    ) -> Result<Owned<ffi::rd_kafka_event_t>> {
         // SAFETY: the client is alive.
         let queue = unsafe { ffi::rd_kafka_queue_new(self.client.native_ptr()) };
         let queue = Owned::new(queue, ffi::rd_kafka_queue_destroy)?;
@@ -252,7 +164,7 @@ impl Admin {
             };
             return match code {
                 None => {
-                    self.client.context().clear();
+                    self.forget_trouble();
                     Ok(event)
                 }
                 Some(code) if passes(code) => {
@@ -262,6 +174,12 @@ impl Admin {
                 Some(code) => Err(from_code(doing, code, Some(&reason))),
             };
         }
+    }
+
+    /// An answer came: what was wrong before is over.
+    fn forget_trouble(&self) {
+        self.drain();
+        self.client.context().clear();
     }
 
     /// Reads what librdkafka has to tell beside its answers: errors and log lines.
@@ -279,14 +197,14 @@ impl Admin {
 }
 
 /// How long one call goes on waiting.
-struct Patience<'a> {
+pub(super) struct Patience<'a> {
     admin: &'a Admin,
     doing: &'a str,
     began: Instant,
 }
 
 impl<'a> Patience<'a> {
-    fn new(admin: &'a Admin, doing: &'a str) -> Self {
+    pub(super) fn new(admin: &'a Admin, doing: &'a str) -> Self {
         Patience { admin, doing, began: Instant::now() }
     }
 
@@ -296,40 +214,19 @@ impl<'a> Patience<'a> {
         wanted.min(left).max(Duration::from_millis(1))
     }
 
-    /// Fails where the time is over, or where librdkafka has said things that make waiting vain. Those may be from
-    /// before the call, since librdkafka tells the same trouble once only: so every call has a moment for a broker that
-    /// is back.
+    pub(super) fn is_over(&self) -> bool {
+        self.began.elapsed() >= self.admin.timeout
+    }
+
+    /// Fails where the time is over, or where librdkafka has said things that make waiting on vain.
     fn check(&self) -> Result<()> {
         self.admin.drain();
-        let (waited, watch) = (self.began.elapsed(), self.admin.client.context());
-        if waited >= self.admin.timeout || (waited >= GRACE && watch.is_hopeless()) {
+        let watch = self.admin.client.context();
+        let limit = watch.patience().map_or(self.admin.timeout, |patience| patience.min(self.admin.timeout));
+        if self.began.elapsed() >= limit {
             return Err(watch.timeout(self.doing));
         }
         Ok(())
-    }
-}
-
-/// A native object and how it is destroyed.
-struct Owned<T> {
-    pointer: NonNull<T>,
-    destroy: unsafe extern "C" fn(*mut T),
-}
-
-impl<T> Owned<T> {
-    fn new(pointer: *mut T, destroy: unsafe extern "C" fn(*mut T)) -> Result<Self> {
-        let pointer = NonNull::new(pointer).ok_or_else(|| Error::internal("librdkafka gave no object"))?;
-        Ok(Owned { pointer, destroy })
-    }
-
-    fn as_ptr(&self) -> *mut T {
-        self.pointer.as_ptr()
-    }
-}
-
-impl<T> Drop for Owned<T> {
-    fn drop(&mut self) {
-        // SAFETY: the object is ours, and destroyed here only, by its own function.
-        unsafe { (self.destroy)(self.pointer.as_ptr()) };
     }
 }
 
@@ -372,88 +269,5 @@ fn log_level(syslog: c_int) -> RDKafkaLogLevel {
     }
 }
 
-/// # Safety
-/// `topic` is one of a living DescribeTopics result.
-unsafe fn read_description(topic: *const ffi::rd_kafka_TopicDescription_t) -> TopicDescription {
-    // SAFETY: what is read belongs to the result and is copied.
-    unsafe {
-        let mut partition_count = 0;
-        ffi::rd_kafka_TopicDescription_partitions(topic, &mut partition_count);
-        let error = ffi::rd_kafka_TopicDescription_error(topic);
-        TopicDescription {
-            name: text(ffi::rd_kafka_TopicDescription_name(topic)).into(),
-            partition_count: i32::try_from(partition_count).unwrap_or(i32::MAX),
-            topic_id: topic_id(ffi::rd_kafka_TopicDescription_topic_id(topic)),
-            error: if error.is_null() { None } else { code_of(ffi::rd_kafka_error_code(error)) },
-        }
-    }
-}
-
-/// The id as Kafka's own tools print it.
-///
-/// # Safety
-/// `id` is null or alive.
-unsafe fn topic_id(id: *const ffi::rd_kafka_Uuid_t) -> String {
-    if id.is_null() {
-        return String::new();
-    }
-    // SAFETY: by this function's contract.
-    let (high, low) =
-        unsafe { (ffi::rd_kafka_Uuid_most_significant_bits(id), ffi::rd_kafka_Uuid_least_significant_bits(id)) };
-    if (high, low) == (0, 0) {
-        return String::new();
-    }
-    URL_SAFE_NO_PAD.encode([high.to_be_bytes(), low.to_be_bytes()].concat())
-}
-
-fn partition_list(wanted: &[(TopicPartition, i64)]) -> Result<Owned<ffi::rd_kafka_topic_partition_list_t>> {
-    let capacity = c_int::try_from(wanted.len()).unwrap_or(c_int::MAX);
-    // SAFETY: plain allocation.
-    let list = unsafe { ffi::rd_kafka_topic_partition_list_new(capacity) };
-    let list = Owned::new(list, ffi::rd_kafka_topic_partition_list_destroy)?;
-    for (partition, offset) in wanted {
-        let topic = c_string("list partitions", &partition.topic)?;
-        // SAFETY: the list is alive, the name is copied, and the element that comes back is the list's.
-        unsafe {
-            (*ffi::rd_kafka_topic_partition_list_add(list.as_ptr(), topic.as_ptr(), partition.partition)).offset =
-                *offset;
-        }
-    }
-    Ok(list)
-}
-
-fn c_string(doing: &str, text: &str) -> Result<CString> {
-    CString::new(text).map_err(|error| from_kafka(doing, KafkaError::Nul(error)))
-}
-
-fn code_of(code: RDKafkaRespErr) -> Option<RDKafkaErrorCode> {
-    (code != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR).then(|| code.into())
-}
-
-fn millis(wait: Duration) -> c_int {
-    c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
-}
-
-/// # Safety
-/// `text` is null or a C string that lives through the call.
-unsafe fn text(text: *const c_char) -> String {
-    if text.is_null() {
-        return String::new();
-    }
-    // SAFETY: by this function's contract.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-}
-
-/// # Safety
-/// `first` is null or points to `count` elements that live as long as the slice is used.
-unsafe fn slice_of<'a, T>(first: *const T, count: usize) -> &'a [T] {
-    if first.is_null() || count == 0 {
-        return &[];
-    }
-    // SAFETY: by this function's contract.
-    unsafe { std::slice::from_raw_parts(first, count) }
-}
-
 const ANSWER_SLICE: Duration = Duration::from_millis(100);
-const GRACE: Duration = Duration::from_secs(2);
 const CLUSTER_ID_WAIT: Duration = Duration::from_secs(2);

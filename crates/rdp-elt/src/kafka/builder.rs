@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use super::error::setting_error;
 use super::keys::{KNOWN, nearest, owned_by};
@@ -64,11 +65,14 @@ impl Isolation {
 pub struct KafkaConsumerBuilder {
     brokers: String,
     topics: Vec<String>,
-    partitions: Vec<TopicPartition>,
+    /// Instead of all partitions of the topics.
+    partitions: Option<Vec<TopicPartition>>,
     group_id: Option<String>,
     start: StartPosition,
     isolation: Isolation,
     queue_bytes: usize,
+    /// Whether the end of a partition is an event.
+    end_events: bool,
     /// librdkafka's keys as they were given; they win over RDP's defaults.
     settings: BTreeMap<String, String>,
 }
@@ -79,11 +83,12 @@ impl KafkaConsumerBuilder {
         KafkaConsumerBuilder {
             brokers: brokers.into(),
             topics: Vec::new(),
-            partitions: Vec::new(),
+            partitions: None,
             group_id: None,
             start: StartPosition::Earliest,
             isolation: Isolation::ReadCommitted,
             queue_bytes: DEFAULT_QUEUE_BYTES,
+            end_events: false,
             settings: BTreeMap::new(),
         }
     }
@@ -103,11 +108,11 @@ impl KafkaConsumerBuilder {
         self
     }
 
-    /// Reads these partitions and no others, instead of [`topics`](Self::topics). A group then shares nothing out; it
+    /// Reads these partitions and no others, whatever [`topics`](Self::topics) says. A group then shares nothing out; it
     /// only bears the reported positions.
     #[must_use]
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Self {
-        self.partitions.extend(partitions);
+        self.partitions.get_or_insert_default().extend(partitions);
         self
     }
 
@@ -161,9 +166,9 @@ impl KafkaConsumerBuilder {
         &self.topics
     }
 
-    /// The partitions that are read instead of whole topics; empty where topics are.
-    pub fn assigned_partitions(&self) -> &[TopicPartition] {
-        &self.partitions
+    /// The partitions that are read instead of whole topics, where any were named.
+    pub fn assigned_partitions(&self) -> Option<&[TopicPartition]> {
+        self.partitions.as_deref()
     }
 
     /// The consumer group.
@@ -181,10 +186,25 @@ impl KafkaConsumerBuilder {
         self.isolation
     }
 
+    /// Asks for an event at the end of each partition, which a bounded read ends by.
+    ///
+    /// Never for an unbounded one: a batch call counts the event as a record and remembers the position behind it as
+    /// consumed. A cooperative rebalance goes on reading from there, and the next record of the partition is lost.
+    pub(crate) fn with_end_events(mut self) -> Self {
+        self.end_events = true;
+        self
+    }
+
     /// Caps what librdkafka holds in its queues, in bytes. Default 48 MiB. One fetch response that is under way comes on
     /// top, of at most half of it.
     pub(crate) fn with_queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes.max(MIN_QUEUE_BYTES);
+        self
+    }
+
+    /// The same source without a group: nothing is joined, nothing reported.
+    pub(crate) fn without_group(mut self) -> Self {
+        self.group_id = None;
         self
     }
 
@@ -206,6 +226,8 @@ impl KafkaConsumerBuilder {
     pub(crate) fn client_config(&self) -> Result<ClientConfig> {
         self.check()?;
         let mut config = ClientConfig::new();
+        // Our own subscriber decides what is shown; without this librdkafka's warnings would be dropped before it.
+        config.set_log_level(RDKafkaLogLevel::Debug);
         for (key, value) in DEFAULTS {
             config.set(*key, *value);
         }
@@ -225,6 +247,7 @@ impl KafkaConsumerBuilder {
         for (key, value) in FIXED {
             config.set(*key, *value);
         }
+        config.set("enable.partition.eof", self.end_events.to_string());
         Ok(config)
     }
 
@@ -235,13 +258,11 @@ impl KafkaConsumerBuilder {
         if self.group_id.as_deref() == Some("") {
             return Err(Error::config("describe a consumer: `group_id` is empty").with_help("name it or leave it out"));
         }
-        match (self.topics.is_empty(), self.partitions.is_empty()) {
-            (true, true) => Err(Error::config(format!("describe a consumer of {}: it reads no topic", self.brokers))
-                .with_help("name at least one in `topics`")),
-            (false, false) => Err(Error::config("describe a consumer: both `topics` and `partitions` are given")
-                .with_help("name whole topics or single partitions, not both")),
-            _ => Ok(()),
+        if self.topics.is_empty() && self.partitions.is_none() {
+            return Err(Error::config(format!("describe a consumer of {}: it reads no topic", self.brokers))
+                .with_help("name at least one in `topics`"));
         }
+        Ok(())
     }
 
     fn with_variables(mut self, variables: impl Iterator<Item = (String, String)>) -> Result<Self> {
@@ -295,7 +316,6 @@ const FIXED: &[(&str, &str)] = &[
     ("auto.offset.reset", "error"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
-    ("enable.partition.eof", "true"),
 ];
 
 const STAND_IN_GROUP: &str = "rdp-without-group";

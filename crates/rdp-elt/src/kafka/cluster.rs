@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use rdkafka::Offset;
 use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
+use serde::Serialize;
 
-use super::admin::{Admin, EARLIEST, LATEST, TopicDescription};
+use super::admin::Admin;
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 use super::error::from_code;
 use super::keys::near;
+use super::question::TopicDescription;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::SourceIdentity;
@@ -37,7 +40,7 @@ pub struct TopicInfo {
 }
 
 /// Both ends of one partition's log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Watermarks {
     /// The oldest offset that the log still has.
     pub low: i64,
@@ -63,7 +66,7 @@ impl Cluster {
         // Neither is of use without a subscription; with a group librdkafka would look for its coordinator.
         config.remove("group.id").remove("group.instance.id");
         let cluster = Cluster { admin: Admin::new(&config, timeout)?, source: source.clone() };
-        cluster.admin.metadata(&cluster.doing("connect to the brokers"), false)?;
+        cluster.admin.living_broker(&cluster.doing("connect to the brokers"))?;
         Ok(cluster)
     }
 
@@ -81,7 +84,7 @@ impl Cluster {
         }
         if !patterns.is_empty() {
             let patterns = patterns.into_iter().map(compile).collect::<Result<Vec<_>>>()?;
-            for topic in self.admin.metadata(&doing, true)? {
+            for topic in self.admin.all_topics(&doing)? {
                 if topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)) {
                     found.insert(topic.name, topic.partition_count);
                 }
@@ -99,10 +102,7 @@ impl Cluster {
         let all = topics.iter().flat_map(|topic| {
             (0..topic.partition_count).map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
         });
-        let listed = self.source.assigned_partitions();
-        if listed.is_empty() {
-            return Ok(all.collect());
-        }
+        let Some(listed) = self.source.assigned_partitions() else { return Ok(all.collect()) };
         let all: BTreeSet<TopicPartition> = all.collect();
         match listed.iter().find(|partition| !all.contains(partition)) {
             Some(missing) => {
@@ -131,10 +131,10 @@ impl Cluster {
         // Negative times are the protocol's numbers for other questions.
         let isolation = self.source.isolation_level();
         let mut positions: Positions =
-            self.admin.list_offsets(&doing, &asked(of, time.max(0)), isolation)?.into_iter().collect();
+            self.admin.list_offsets(&doing, of, Offset::Offset(time.max(0)), isolation)?.into_iter().collect();
         let later: Vec<TopicPartition> =
             positions.iter().filter(|(_, offset)| *offset < 0).map(|(partition, _)| partition.clone()).collect();
-        positions.extend(self.admin.list_offsets(&doing, &asked(&later, LATEST), isolation)?);
+        positions.extend(self.admin.list_offsets(&doing, &later, Offset::End, isolation)?);
         Ok(positions)
     }
 
@@ -148,10 +148,10 @@ impl Cluster {
         let isolation = self.source.isolation_level();
         match start {
             StartPosition::Earliest => {
-                Ok(self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?.into_iter().collect())
+                Ok(self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?.into_iter().collect())
             }
             StartPosition::Latest => {
-                Ok(self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect())
+                Ok(self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect())
             }
             StartPosition::Time(time) => self.offsets_for_time(of, *time),
             StartPosition::Offsets(offsets) => {
@@ -201,8 +201,8 @@ impl Cluster {
         isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, Watermarks>> {
         let doing = self.doing("read the ends of logs");
-        let lows = self.admin.list_offsets(&doing, &asked(of, EARLIEST), isolation)?;
-        let highs: Positions = self.admin.list_offsets(&doing, &asked(of, LATEST), isolation)?.into_iter().collect();
+        let lows = self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?;
+        let highs: Positions = self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect();
         Ok(lows
             .into_iter()
             .map(|(partition, low)| {
@@ -229,7 +229,7 @@ impl Cluster {
 
     fn no_such_topic(&self, doing: &str, name: &str) -> Error {
         let error = Error::config(format!("{doing}: there is no topic {name:?}"));
-        let Ok(all) = self.admin.metadata(doing, true) else { return error };
+        let Ok(all) = self.admin.all_topics(doing) else { return error };
         let names: Vec<&str> = all.iter().map(|topic| &*topic.name).filter(|name| !name.starts_with("__")).collect();
         error.with_help(match (near(name, names.iter().copied()).as_slice(), names.as_slice()) {
             ([], []) => "the cluster has no topic that we may see: make it, or grant DESCRIBE on it".to_owned(),
@@ -239,18 +239,15 @@ impl Cluster {
     }
 
     fn wanted_topics(&self) -> BTreeSet<&str> {
-        let of_partitions = self.source.assigned_partitions().iter().map(|partition| &*partition.topic);
-        self.source.topic_names().iter().map(String::as_str).chain(of_partitions).collect()
+        match self.source.assigned_partitions() {
+            Some(partitions) => partitions.iter().map(|partition| &*partition.topic).collect(),
+            None => self.source.topic_names().iter().map(String::as_str).collect(),
+        }
     }
 
     fn doing(&self, what: &str) -> String {
         format!("{what} at {}", self.source.brokers())
     }
-}
-
-fn asked(of: &[TopicPartition], offset: i64) -> Vec<(TopicPartition, i64)> {
-    let of: BTreeSet<&TopicPartition> = of.iter().collect();
-    of.into_iter().map(|partition| (partition.clone(), offset)).collect()
 }
 
 fn given_start(partition: &TopicPartition, log: &Watermarks, given: &BTreeMap<TopicPartition, i64>) -> Result<i64> {
@@ -369,12 +366,24 @@ mod tests {
     }
 
     #[test]
+    fn a_question_that_the_broker_does_not_know_is_answered_quickly() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let began = std::time::Instant::now();
+        let error = cluster.is_compacted("orders").expect_err("the embedded broker has no configuration");
+        assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
+        assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
     fn a_broker_that_is_down_is_unavailable_and_says_why() {
         // The port was free a moment ago, and nobody listens there now.
         let port =
             std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
         let builder = KafkaConsumerBuilder::new(format!("127.0.0.1:{port}")).topics(["orders"]);
+        let began = std::time::Instant::now();
         let error = Cluster::connect(&builder).map(|_| ()).expect_err("nobody listens");
+        assert!(began.elapsed() < Duration::from_secs(15));
         assert_eq!(error.kind(), ErrorKind::Unavailable);
         assert!(error.message().contains("refused"), "{error:?}");
     }

@@ -51,6 +51,7 @@ struct Owned {
     /// Its group in the slice that is being filled.
     group: Option<usize>,
     paused: bool,
+    must_seek: bool,
 }
 
 impl Owned {
@@ -246,6 +247,7 @@ impl KafkaConsumer {
             }
         }
         self.sync_paused()?;
+        self.seek_where_ended()?;
         if slice.record_count > 0 {
             self.average_record_bytes = (slice.byte_count / slice.record_count).max(1);
             return Ok(Polled::Slice(slice));
@@ -270,6 +272,7 @@ impl KafkaConsumer {
             end: self.ends.as_ref().and_then(|ends| ends.position(partition)),
             group: None,
             paused: false,
+            must_seek: false,
         }));
         let assigned = if incremental { positions } else { self.positions() };
         self.native.assign(&assigned, incremental)?;
@@ -371,6 +374,9 @@ impl KafkaConsumer {
             let reached = message.offset().min(owned.end.unwrap_or(i64::MAX));
             let moved = reached > owned.position;
             owned.position = owned.position.max(reached);
+            // librdkafka now believes that the record at this position was consumed, and would go on behind it after a
+            // pause. A partition that is done is sought before it is read again; any other one is sought now.
+            owned.must_seek = !owned.is_done();
             return moved;
         }
         let failed = error::from_code(&format!("poll {place}"), code.into(), Some(&message.error_text()));
@@ -391,6 +397,16 @@ impl KafkaConsumer {
         self.owned
             .iter()
             .position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
+    }
+
+    fn seek_where_ended(&mut self) -> Result<()> {
+        if !self.owned.iter().any(|owned| owned.must_seek) {
+            return Ok(());
+        }
+        let ended = self.owned.iter().filter(|owned| owned.must_seek);
+        let positions = ended.map(|owned| (owned.partition.clone(), owned.position)).collect();
+        self.owned.iter_mut().for_each(|owned| owned.must_seek = false);
+        self.seek(&positions)
     }
 
     /// Fetches what is to be fetched: nothing while held back, and no partition that is done.

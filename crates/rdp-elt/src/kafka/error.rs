@@ -27,7 +27,7 @@ pub(crate) fn from_kafka(doing: &str, error: KafkaError) -> Error {
 pub(crate) fn from_code(doing: &str, code: Code, reason: Option<&str>) -> Error {
     let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
     let (kind, help) = judge(code, &reason);
-    let error = Error::new(kind, format!("{doing}: {reason}")).with_source(KafkaError::Global(code));
+    let error = Error::new(kind, format!("{doing}: {reason}"));
     match help {
         Some(help) => error.with_help(help),
         None => error,

@@ -364,7 +364,7 @@ fn check_object(failed: *mut native::rd_kafka_error_t, doing: impl FnOnce() -> S
 }
 
 fn code_of(code: c_int) -> RDKafkaErrorCode {
-    native::primitive_to_rd_kafka_resp_err_t(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
+    native::rd_kafka_resp_err_t::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }
 
 fn list_of<'a>(positions: impl Iterator<Item = (&'a TopicPartition, i64)>) -> Result<TopicPartitionList> {

@@ -1,7 +1,8 @@
 //! librdkafka tells of connections that fail only in passing, by error events and log lines, while the call that waits
 //! for them just times out. This keeps the last one, so that a timeout can say why.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -31,24 +32,29 @@ impl Watch {
         *self.lock() = Trouble::default();
     }
 
-    /// Whether waiting on is in vain: the broker refuses us, or no broker can be reached.
-    pub(crate) fn is_hopeless(&self) -> bool {
+    /// How long waiting makes sense by what is known; `None` for as long as one likes. The trouble may be from before the
+    /// call, since librdkafka tells the same trouble once only: so there is always a moment for a broker that is back.
+    pub(crate) fn patience(&self) -> Option<Duration> {
         let trouble = self.lock();
-        trouble.all_down
-            || trouble.reason.as_ref().is_some_and(|(code, reason)| {
-                matches!(from_code("", *code, Some(reason)).kind(), ErrorKind::Denied | ErrorKind::Config)
-            })
+        if trouble.all_down {
+            return Some(HOPELESS);
+        }
+        let (code, reason) = trouble.reason.as_ref()?;
+        match from_code("", *code, Some(reason)).kind() {
+            ErrorKind::Unavailable => Some(UNREACHABLE),
+            _ => Some(HOPELESS),
+        }
     }
 
     /// The error of a call that timed out: why, where librdkafka has said so.
     pub(crate) fn timeout(&self, doing: &str) -> Error {
         match self.lock().reason.clone() {
             Some((code, reason)) => from_code(doing, code, Some(&reason)),
-            None => from_code(doing, RDKafkaErrorCode::OperationTimedOut, Some("no answer in time")),
+            None => from_code(doing, RDKafkaErrorCode::OperationTimedOut, Some("no broker answered in time")),
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Trouble> {
+    fn lock(&self) -> MutexGuard<'_, Trouble> {
         self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -88,6 +94,11 @@ fn is_refusal(code: RDKafkaErrorCode) -> bool {
     )
 }
 
+/// The broker refuses us, or none is left to try.
+const HOPELESS: Duration = Duration::from_secs(2);
+/// A broker cannot be reached; another may answer, or a new leader be elected.
+const UNREACHABLE: Duration = Duration::from_secs(5);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -97,7 +108,7 @@ mod tests {
         let watch = Watch::default();
         watch.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL authentication failed");
         watch.error(KafkaError::Global(RDKafkaErrorCode::BrokerTransportFailure), "Disconnected");
-        assert!(watch.is_hopeless());
+        assert_eq!(watch.patience(), Some(HOPELESS));
         assert_eq!(watch.timeout("list topics").kind(), ErrorKind::Denied);
     }
 
@@ -105,9 +116,9 @@ mod tests {
     fn a_cleared_watch_knows_only_that_nobody_answered() {
         let watch = Watch::default();
         watch.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
-        assert!(watch.is_hopeless());
+        assert_eq!(watch.patience(), Some(HOPELESS));
         watch.clear();
-        assert!(!watch.is_hopeless());
+        assert_eq!(watch.patience(), None);
         assert_eq!(watch.timeout("list topics").kind(), ErrorKind::Unavailable);
     }
 }

@@ -147,15 +147,17 @@ impl Lane {
             return Ok(());
         }
         failpoint::pass("slice_polled")?;
-        let window = match &mut self.window {
+        let mut window = match self.window.take() {
             Some(window) => window,
-            none => none.insert(OpenWindow::open(&*self.run.sink, &self.new_window(), &self.runtime)?),
+            None => self.open_window()?,
         };
+        // The window stays out of its place until it has taken the whole slice: half a slice is never committed.
         for group in &slice.groups {
             let rows = self.loading.load(&group.partition, &mut slice.records(group))?;
             window.append(&rows, &self.runtime)?;
         }
         window.byte_count += slice.byte_count;
+        self.window = Some(window);
         failpoint::pass("slice_appended")?;
         self.run.tell(LoadEvent::Loaded { record_count: slice.record_count as u64 });
         Ok(())
@@ -190,7 +192,7 @@ impl Lane {
         self.run.source.check_unchanged(&topics)?;
         let window = match self.window.take() {
             Some(window) => window,
-            None => OpenWindow::open(&*self.run.sink, &self.new_window(), &self.runtime)?,
+            None => self.open_window()?,
         };
         failpoint::pass("window_closed")?;
         tracing::debug!(window = %window.id, records = window.counts.record_count, ?end, "window closed");
@@ -301,6 +303,7 @@ impl Lane {
                 return Err(error);
             }
         };
+        tracing::debug!(%positions, "partitions assigned");
         self.run.note_landed(&positions);
         self.begun.extend(positions.iter().map(|(partition, position)| (partition.clone(), position)));
         self.run.tell(LoadEvent::Assigned { positions, ends: self.run.ends.clone() });
@@ -347,6 +350,7 @@ impl Lane {
         }
         let owned: Vec<_> = self.consumer.positions().partitions().cloned().collect();
         let positions = self.run.source.positions(&owned, &self.runtime)?;
+        tracing::debug!(%positions, "reading again from where the sink stands");
         self.consumer.seek(&positions)?;
         self.run.note_landed(&positions);
         self.begun = positions;
@@ -381,8 +385,9 @@ impl Lane {
         Ok(())
     }
 
-    fn new_window(&self) -> WindowInfo {
-        WindowInfo { id: WindowId::generate(), sources: self.run.source.identities() }
+    fn open_window(&self) -> Result<OpenWindow> {
+        let info = WindowInfo { id: WindowId::generate(), sources: self.run.source.identities() };
+        OpenWindow::open(&*self.run.sink, &info, &self.runtime)
     }
 }
 

@@ -41,7 +41,11 @@ impl Run {
     /// Connects, and finds out where a bounded run ends. Tries again as long as the brokers cannot be reached.
     pub(super) async fn open(loader: &Loader, until: Until, shutdown: &Shutdown) -> Result<Self> {
         // Leaves room for the open landing and for the one that is being committed.
-        let builder = loader.source.clone().with_queue_bytes(loader.options.memory_bytes / 4 / loader.options.lanes.max(1));
+        let mut builder =
+            loader.source.clone().with_queue_bytes(loader.options.memory_bytes / 4 / loader.options.lanes.max(1));
+        if until == Until::LogEnd {
+            builder = builder.with_end_events();
+        }
         let mut options = loader.options.clone();
         if until == Until::LogEnd {
             options.give_up_after.get_or_insert(BOUNDED_GIVE_UP);

@@ -26,8 +26,11 @@ impl DemoFolder {
         };
         if path.exists() {
             if !folder.is_a_demos() {
-                return Err(Error::config(format!("make the demo's folder {}: something else is there", path.display()))
-                    .with_help("move it away, or name another folder with --folder DIR"));
+                return Err(Error::config(format!(
+                    "make the demo's folder {}: something else is there",
+                    path.display()
+                ))
+                .with_help("move it away, or name another folder with --folder DIR"));
             }
             if folder.landing().exists() {
                 fs::remove_dir_all(folder.landing()).map_err(failed)?;
@@ -37,13 +40,14 @@ impl DemoFolder {
         Ok(folder)
     }
 
-    /// Writes the config of the demo's loader.
+    /// Writes the config of the demo's loader. It is alone and needs no group: a group would have the second start wait
+    /// until the broker has given the killed member up.
     pub(super) fn write_config(&self, brokers: &str, topic: &str, window_records: u64) -> Result<()> {
         let landing = std::path::absolute(self.landing()).unwrap_or_else(|_| self.landing());
         let url = serde_json::Value::from(format!("file:{}", landing.display()));
         let text = format!(
             "{MARK}. Its broker lived in the demo's process.\n\
-             [source]\nbrokers = \"{brokers}\"\ngroup_id = \"rdp-demo\"\ntopics = [\"{topic}\"]\n\n\
+             [source]\nbrokers = \"{brokers}\"\ntopics = [\"{topic}\"]\n\n\
              [window]\nmax_records = {window_records}\nmax_wait = \"5s\"\n\n\
              [load]\nformat = \"json\"\nschema = {SCHEMA}\n\n\
              [sink.parquet]\nurl = {url}\n"

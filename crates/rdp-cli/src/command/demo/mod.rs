@@ -42,12 +42,13 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
     story.step("load", &format!("rdp load {}", shell_word(&folder.config())))?;
     kill_halfway(folder.config()).await?;
     let survived = Survived::of(&sink.ledger(TOPIC).await?);
-    story.detail(&format!("killed without warning (SIGKILL) while a window landed: {} are in place", survived.text()))?;
+    story
+        .detail(&format!("killed without warning (SIGKILL) while a window landed: {} are in place", survived.text()))?;
 
     story.step("load", "the same command again")?;
     let landed = land::land(&config, Until::LogEnd, &Shutdown::new(), screen).await?;
     story.detail(&format!(
-        "went on where the files end: {} more in {}",
+        "went on where the files end: {} in {}",
         counted(landed.report.record_count, "record"),
         seconds(landed.time)
     ))?;
@@ -70,7 +71,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
         "records": args.records,
         "landed_before_the_kill": survived.record_count,
         "landed_after": landed.report.record_count,
-        "audit": report,
+        "audit": audit::with_verdict(&report),
         "statuses": statuses.json_rows(),
         "folder": args.folder,
         "seconds": took,
@@ -93,7 +94,11 @@ async fn produce(args: &Demo, story: &mut Story) -> Result<EmbeddedBroker, Failu
     let partitions = counted(PARTITION_COUNT.unsigned_abs().into(), "partition");
     story.step("broker", &format!("embedded, at {}; topic {TOPIC} with {partitions}", broker.brokers()))?;
     story.step("produce", &format!("{} order events, {}", grouped(record_count), format_args!("seed {seed}")))?;
-    story.detail(&format!("{} and {} among them", counted(tombstone_count, "tombstone"), counted(poisoned_count, "poisoned payload")))?;
+    story.detail(&format!(
+        "{} and {} among them",
+        counted(tombstone_count, "tombstone"),
+        counted(poisoned_count, "poisoned payload")
+    ))?;
     Ok(broker)
 }
 
@@ -147,17 +152,20 @@ async fn query(landing: PathBuf, statement: &'static str) -> Result<QueryResult>
 }
 
 fn ending(story: &Story, folder: &DemoFolder, started: Instant) -> Result<(), Failure> {
-    let landing = folder.landing();
-    let files = landing.join(format!("topic={TOPIC}")).join("partition=*").join("*.parquet");
-    story.line(&format!("Done in {}. The files, for DuckDB, pandas and everybody else:", seconds(started.elapsed())))?;
-    story.line(&format!("  {}\n", files.display()))?;
-    story.line("Next")?;
-    let ask = format!("rdp sql 'SELECT currency, SUM(amount) FROM {TOPIC} GROUP BY currency' --landing {}", shell_word(&landing));
+    let landing = shell_word(&folder.landing());
+    let took = seconds(started.elapsed());
+    let ask = format!(
+        "rdp sql 'SELECT currency, SUM(amount) AS amount FROM {TOPIC} WHERE paid GROUP BY currency' --landing {landing}"
+    );
+    let audit = format!("rdp audit {} --offline", shell_word(&folder.config()));
+    story.line(&format!("Done in {took}. The files, for DuckDB, Polars, pandas and everybody else:"))?;
+    story.line(&format!("  {landing}/topic={TOPIC}/partition=*/*.parquet\n\n"))?;
+    story.line("Next, over what has just landed:")?;
     story.line(&format!("  {}", story.strong(&ask)))?;
-    story.line(&format!("  {}", story.strong(&format!("rdp audit {} --offline", shell_word(&folder.config())))))?;
-    story.line("  then name your own broker and topic in a copy of that config and rdp load it; rdp schema writes its schema")
+    story.line(&format!("  {}", story.strong(&audit)))?;
+    story.line("and with a topic of your own, in a copy of that config:")?;
+    story.line(&format!("  {}", story.strong("rdp schema CONFIG, rdp check CONFIG --connect, rdp load CONFIG")))
 }
-
 
 const TOPIC: &str = "orders";
 

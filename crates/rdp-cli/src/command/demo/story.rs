@@ -22,9 +22,9 @@ impl Story {
         Story { is_told: output.is_for_people(), has_colour, step: 0 }
     }
 
-    /// The headline.
+    /// The headline, and an empty line.
     pub(super) fn title(&self, text: &str) -> Result<(), Failure> {
-        self.tell(&format!("{}\n", self.styled(Style::new().bold(), text)))
+        self.tell(&format!("{}\n\n", self.styled(Style::new().bold(), text)))
     }
 
     /// A numbered step: what is done, in one line.
@@ -42,7 +42,8 @@ impl Story {
 
     /// A block of its own: a table.
     pub(super) fn block(&self, text: &str) -> Result<(), Failure> {
-        self.tell(&format!("\n{}\n", text.lines().map(|line| format!("    {line}\n")).collect::<String>().trim_end_matches('\n')))
+        let lines: String = text.lines().map(|line| format!("    {line}\n")).collect();
+        self.tell(&format!("\n{lines}\n"))
     }
 
     /// A plain line.

@@ -1,0 +1,62 @@
+# What people and CI call. `make` lists it.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+export RDP_CACHE ?= $(HOME)/.cache/rdp
+export CARGO_TARGET_DIR ?= $(RDP_CACHE)/target
+
+# One profile and always the whole workspace: other features or another profile would build every dependency again.
+CARGO_FLAGS := --release --workspace --locked
+RDP := $(CARGO_TARGET_DIR)/release/rdp
+
+.PHONY: help
+help: ## List what there is
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: demo
+demo: build ## Show all of it in seconds: embedded broker, a killed loader, audit, SQL
+	$(RDP) demo $(DEMO)
+
+.PHONY: build
+build: ## Build the rdp binary
+	@testing/setup.sh build
+	cargo build $(CARGO_FLAGS)
+
+.PHONY: test
+test: ## Run every test, those against a real Kafka included (TEST=name runs only such)
+	@testing/setup.sh
+	cargo test $(CARGO_FLAGS) --lib --bins --tests $(TEST) -- --include-ignored
+	cargo test $(CARGO_FLAGS) --doc $(TEST)
+
+.PHONY: check
+check: ## Format, clippy, docs, licenses and sources of dependencies, spelling: warnings are errors
+	@testing/setup.sh check
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
+# Advisories are left out: their database comes from the network, and a build must not fail for news.
+	$(RDP_CACHE)/cargo-deny/bin/cargo-deny --offline check bans licenses sources
+	$(RDP_CACHE)/venv/bin/typos
+
+.PHONY: doc
+doc: ## Build the API's documentation
+	@testing/setup.sh build
+	cargo doc $(CARGO_FLAGS) --no-deps
+	@echo "$(CARGO_TARGET_DIR)/doc/rdp_elt/index.html"
+
+.PHONY: bench
+bench: ## Run the benchmarks
+	@testing/setup.sh
+	cargo bench --workspace --locked --profile release --benches
+
+.PHONY: torture
+torture: ## Kill the loader at every step, many times over (REPEATS=20)
+	@testing/setup.sh
+	RDP_TORTURE=$(or $(REPEATS),20) cargo test $(CARGO_FLAGS) --test it crash:: -- --include-ignored --nocapture --test-threads 1
+
+.PHONY: clean
+clean: ## Remove what was built, and what killed tests left behind
+	cargo clean
+	rm -rf $(RDP_CACHE)/run rdp-demo

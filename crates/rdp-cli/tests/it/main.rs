@@ -1,0 +1,19 @@
+//! The `rdp` binary against a real Kafka, judged by an oracle that shares no code with the engine.
+//!
+//! These tests live beside the binary because cargo brings it up to date for them alone.
+
+mod crash;
+mod landing;
+mod oracle;
+
+use std::time::Duration;
+
+use rdp_testing::Rdp;
+
+/// `rdp COMMAND` with the binary under test.
+fn rdp(command: &str) -> Rdp {
+    Rdp::at(env!("CARGO_BIN_EXE_rdp"), command)
+}
+
+/// Longer than anything takes on a busy machine: what hangs fails.
+const LIMIT: Duration = Duration::from_secs(120);

@@ -1,0 +1,182 @@
+#!/usr/bin/env python3
+"""Doctors a landing as a bug of the engine would, so that tests can see whether the bug is found.
+
+doctor.py --list names the bugs; doctor.py FOLDER BUG changes one file (or its name) under FOLDER.
+"""
+
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+class File:
+    """A landed file that can be written back with other rows, another ledger, or under another name."""
+
+    def __init__(self, path):
+        self.path = path
+        table = pq.ParquetFile(path).read()
+        self.schema = table.schema
+        self.rows = table.to_pylist()
+        self.ledger = json.loads(pq.read_metadata(path).metadata[b"rdp.ledger"])
+
+    def write(self, path=None):
+        metadata = dict(self.schema.metadata or {}) | {b"rdp.ledger": json.dumps(self.ledger)}
+        table = pa.Table.from_pylist(self.rows, schema=self.schema.with_metadata(metadata))
+        pq.write_table(table, path or self.path, compression="zstd")
+
+    def row(self, fits):
+        """The first row that a bug can strike."""
+        return next(row for row in self.rows if fits(row))
+
+    def recount(self):
+        """Makes the ledger agree with the rows again: a bug that counts what it wrote."""
+        self.ledger["record_count"] = len(self.rows)
+        self.ledger["quarantined_count"] = sum(row["_rdp_error"] is not None for row in self.rows)
+        self.ledger["tombstone_count"] = sum(row["_kafka_tombstone"] for row in self.rows)
+
+
+def record_dropped(file):
+    file.rows.pop(len(file.rows) // 2)
+    file.recount()
+
+
+def record_landed_twice(file):
+    file.rows.insert(1, dict(file.rows[0]))
+    file.recount()
+
+
+def record_counted_once_too_often(file):
+    file.ledger["record_count"] += 1
+
+
+def offsets_one_too_high(file):
+    for row in file.rows:
+        row["_kafka_offset"] += 1
+
+
+def offsets_one_too_low(file):
+    for row in file.rows:
+        row["_kafka_offset"] -= 1
+
+
+def tombstone_dropped(file):
+    file.rows.remove(file.row(lambda row: row["_kafka_tombstone"]))
+    file.recount()
+
+
+def tombstone_as_empty_value(file):
+    row = file.row(lambda row: row["_kafka_tombstone"])
+    row["_kafka_tombstone"], row["_kafka_value"] = False, b""
+    file.recount()
+
+
+def key_made_text(file):
+    row = file.row(lambda row: row["_kafka_key"])
+    row["_kafka_key"] = row["_kafka_key"][:-1] + "\ufffd".encode()
+
+
+def null_key_made_empty(file):
+    row = file.rows[0]
+    row["_kafka_key"] = b"" if row["_kafka_key"] is None else None
+
+
+def headers_swapped(file):
+    row = file.row(lambda row: len(row["_kafka_headers"]) > 1)
+    row["_kafka_headers"].reverse()
+
+
+def null_header_made_empty(file):
+    row = file.row(lambda row: any(header["value"] is None for header in row["_kafka_headers"]))
+    for header in row["_kafka_headers"]:
+        header["value"] = header["value"] or b""
+
+
+def timestamp_cut_to_seconds(file):
+    row = file.row(lambda row: row["_kafka_timestamp"].microsecond)
+    row["_kafka_timestamp"] = row["_kafka_timestamp"].replace(microsecond=0)
+
+
+def decimal_through_a_float(file):
+    row = file.row(lambda row: row["amount"] is not None)
+    row["amount"] += Decimal("0.01")
+
+
+def number_one_bit_off(file):
+    row = file.row(lambda row: row["weight"])
+    row["weight"] = row["weight"] * (1 + 2**-52)
+
+
+def quarantine_forgotten(file):
+    file.row(lambda row: row["_rdp_error"] is not None)["_rdp_error"] = None
+    file.recount()
+
+
+def good_record_quarantined(file):
+    row = file.row(lambda row: row["_rdp_error"] is None and not row["_kafka_tombstone"])
+    row["_rdp_error"] = "it did not fit"
+    file.recount()
+
+
+def quarantined_bytes_lost(file):
+    file.row(lambda row: row["_rdp_error"] is not None and row["_kafka_value"])["_kafka_value"] = None
+
+
+def window_landed_by_a_zombie(file):
+    """The file's second half lands once more, under a start inside its range."""
+    zombie = File(file.path)
+    zombie.rows = zombie.rows[len(zombie.rows) // 2 :]
+    zombie.ledger["start"] = zombie.rows[0]["_kafka_offset"]
+    zombie.recount()
+    zombie.write(file.path.with_name(f"{zombie.ledger['start']:020}.parquet"))
+
+
+def file_lost(file):
+    file.path.unlink()
+    file.path = None
+
+
+def range_ends_too_early(file):
+    file.rows.pop()
+    file.ledger["end"] = file.rows[-1]["_kafka_offset"] + 1
+    file.recount()
+
+
+def file_cut_short(file):
+    content = file.path.read_bytes()
+    file.path.write_bytes(content[: len(content) // 2])
+    file.path = None
+
+
+BUGS = {
+    name: bug
+    for name, bug in list(globals().items())
+    if callable(bug) and getattr(bug, "__module__", None) == __name__ and not isinstance(bug, type)
+}
+
+
+def main():
+    if sys.argv[1:] == ["--list"]:
+        print("\n".join(BUGS))
+        return
+    folder, name = sys.argv[1:]
+    # The second file of a partition, so that what it does to its neighbours shows on both sides.
+    candidates = sorted(Path(folder).rglob("*.parquet"))
+    chosen = [path for path in candidates if path.parent == candidates[0].parent][1:] or candidates
+    for path in chosen:
+        file = File(path)
+        try:
+            BUGS[name](file)
+        except StopIteration:
+            continue  # no row that the bug could strike; the next file may have one
+        if file.path is not None:
+            file.write()
+        return
+    sys.exit(f"no file in {folder} has a row for {name}")
+
+
+if __name__ == "__main__":
+    main()
