@@ -276,7 +276,10 @@ impl KafkaConsumer {
         }));
         let assigned = if incremental { positions } else { self.positions() };
         self.native.assign(&assigned, incremental)?;
-        self.owned.iter_mut().for_each(|owned| owned.paused &= incremental);
+        // librdkafka keeps a pause over a loss and a return of the partition.
+        self.native.set_paused(assigned.partitions(), false)?;
+        let resumed = |owned: &&mut Owned| assigned.position(&owned.partition).is_some();
+        self.owned.iter_mut().filter(resumed).for_each(|owned| owned.paused = false);
         self.sync_paused()
     }
 
