@@ -1,8 +1,8 @@
 //! Lands Kafka topics in files exactly once, and queries what has landed with SQL.
 //!
-//! Records come out of librdkafka in poll windows, become typed Arrow rows, and are committed to a sink together with the
-//! positions that they bring their partitions to. The sink is the truth about positions: after a crash, a rebalance or a
-//! commit whose outcome nobody knows, it is asked, and reading goes on from there.
+//! Records come out of librdkafka in poll windows, become typed Arrow rows, and are committed to a sink together with
+//! the positions that they bring their partitions to. The sink is the truth about positions: after a crash, a rebalance
+//! or a commit whose outcome nobody knows, it is asked, and reading goes on from there.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -54,9 +54,9 @@
 //! | [`failpoint`] | steps at which tests kill the process |
 //!
 //! The paved path is at the crate's root: [`Loader`] with what it takes and tells, the words that every room uses
-//! ([`Error`], [`TopicPartition`], [`OffsetRange`], [`Positions`], [`Schema`], [`KafkaStreamRecord`], [`DataSet`]), and load
-//! in one call for hosts that have their records already: [`elt_load_kafka_records`] and its JSON form. What is one room's
-//! own business stays in its module.
+//! ([`Error`], [`TopicPartition`], [`OffsetRange`], [`Positions`], [`Schema`], [`KafkaStreamRecord`], [`DataSet`]), and
+//! load in one call for hosts that have their records already: [`elt_load_kafka_records`] and its JSON form. What is one
+//! room's own business stays in its module.
 //!
 //! # Features
 //!
@@ -69,8 +69,8 @@
 //!
 //! # Runtime and logs
 //!
-//! [`Loader::run`] needs a Tokio runtime with time enabled; the library brings none. Lanes are threads of their own. Logs go
-//! to `tracing`, librdkafka's under the target `librdkafka`; no key, value, header or credential is in them.
+//! [`Loader::run`] needs a Tokio runtime with time enabled; the library brings none. Lanes are threads of their own. Logs
+//! go to `tracing`, librdkafka's under the target `librdkafka`; no key, value, header or credential is in them.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
