@@ -61,7 +61,7 @@ impl Lane {
         Ok(Lane {
             loading: RecordLoader::new(&run.load)?,
             patience: run.patience(),
-            in_group: source.group().is_some(),
+            in_group: source.joins_group(),
             run,
             runtime,
             consumer,

@@ -43,7 +43,8 @@ pub struct LoaderOptions {
     pub memory_bytes: usize,
     /// Longest wait between two tries while something is unavailable. Default 30 s.
     pub retry_cap: Duration,
-    /// How long something may stay unavailable before the run gives up with that error; `None` never. Default `None`.
+    /// How long something may stay unavailable before the run gives up with that error. Default `None`: a bounded run
+    /// after five minutes, an unbounded one never. `Duration::MAX` is never for both.
     pub give_up_after: Option<Duration>,
 }
 
