@@ -2,10 +2,11 @@
 //!
 //! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Retries live
-//! here and nowhere else.
+//! here and nowhere else. A [`rehearsal`] reads the same way and lands nothing.
 
 mod commit;
 mod lane;
+mod rehearsal;
 mod run;
 mod source;
 
@@ -23,6 +24,8 @@ use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
+
+pub use self::rehearsal::{Rehearsal, RehearsalReport, RehearsalStage};
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
