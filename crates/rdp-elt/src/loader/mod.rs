@@ -176,7 +176,10 @@ impl Loader {
         let mut report = LoadReport::default();
         let mut first_error = None;
         for lane in ended {
-            match lane.await.unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above"))) {
+            match lane
+                .await
+                .unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above")))
+            {
                 Ok(of_lane) => report.add(of_lane),
                 Err(error) => first_error = first_error.or(Some(error)),
             }

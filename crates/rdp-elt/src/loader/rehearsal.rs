@@ -77,8 +77,7 @@ impl Rehearsal {
     /// default for 30 s. Nothing is tried again from the start: half a reading measures nothing.
     pub fn run(&self, stage: RehearsalStage, shutdown: &Shutdown) -> Result<RehearsalReport> {
         let lane_count = NonZeroUsize::new(self.options.lanes).map_or(1, NonZeroUsize::get);
-        let source =
-            self.source.clone().with_end_events().with_queue_bytes(self.options.memory_bytes / 4 / lane_count);
+        let source = self.source.clone().with_end_events().with_queue_bytes(self.options.memory_bytes / 4 / lane_count);
         let cluster = Cluster::connect(&source)?;
         let partitions = cluster.partitions()?;
         let starts = cluster.start_offsets(&partitions, source.start_position())?;
@@ -98,7 +97,8 @@ impl Rehearsal {
             let lanes = (0..lane_count).map(start).collect::<Result<Vec<_>>>()?;
             let mut report = RehearsalReport::default();
             for lane in lanes {
-                let ended = lane.join().unwrap_or_else(|_| Err(Error::internal("a lane panicked: see its panic above")));
+                let ended =
+                    lane.join().unwrap_or_else(|_| Err(Error::internal("a lane panicked: see its panic above")));
                 report.add(&ended?);
             }
             Ok(report)

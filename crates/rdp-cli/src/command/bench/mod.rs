@@ -106,17 +106,20 @@ fn command(stage: BenchStage, landing: Option<&TempDir>) -> Result<Command, Erro
 /// A fresh folder beside the landing, on the same disk; it goes with its handle.
 fn scratch_landing(config: &Config) -> Result<TempDir, Error> {
     let Some(SinkConfig::Parquet { url, options }) = config.sink_config() else {
-        return Err(Error::new(ErrorKind::Unsupported, "a fresh landing beside the config's own is known for parquet only")
-            .with_help("measure `--stage consume --stage load`, or land in Parquet to compare"));
+        return Err(Error::new(
+            ErrorKind::Unsupported,
+            "a fresh landing beside the config's own is known for parquet only",
+        )
+        .with_help("measure `--stage consume --stage load`, or land in Parquet to compare"));
     };
     let landing = ParquetSink::open(url, options.clone())?;
     let folder = landing.folder();
     let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     let made = tempfile::Builder::new().prefix(".rdp-bench-").tempdir_in(beside.unwrap_or(".".as_ref()));
     made.map_err(|error| {
-        Error::unavailable(format!("make a folder beside {}", folder.display()))
-            .with_source(error)
-            .with_help("the land stage needs room for a second landing there; `--stage consume --stage load` needs none")
+        Error::unavailable(format!("make a folder beside {}", folder.display())).with_source(error).with_help(
+            "the land stage needs room for a second landing there; `--stage consume --stage load` needs none",
+        )
     })
 }
 
