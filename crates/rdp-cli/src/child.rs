@@ -70,9 +70,9 @@ fn wait(child: &Child, shutdown: &Shutdown) -> std::io::Result<(libc::c_int, lib
     }
 }
 
+/// The kernel's times are never negative.
 fn duration(time: libc::timeval) -> Duration {
-    let micros = i64::from(time.tv_sec) * 1_000_000 + i64::from(time.tv_usec);
-    Duration::from_micros(u64::try_from(micros).unwrap_or(0))
+    Duration::from_secs(time.tv_sec as u64) + Duration::from_micros(time.tv_usec as u64)
 }
 
 /// How much later than its end an end may be seen.

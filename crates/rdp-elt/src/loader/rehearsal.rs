@@ -120,7 +120,10 @@ impl Rehearsal {
         let mut heard_at = Instant::now();
         let mut is_assigned = false;
         let mut report = RehearsalReport::default();
-        while !shutdown.is_requested() && !(is_assigned && consumer.is_done()) {
+        loop {
+            if shutdown.is_requested() || is_assigned && consumer.is_done() {
+                return Ok(report);
+            }
             match consumer.poll(usize::MAX, POLL_TIMEOUT)? {
                 Polled::Slice(slice) => {
                     report.take(&slice, stage, &mut loading)?;
@@ -138,7 +141,6 @@ impl Rehearsal {
                 _ => {}
             }
         }
-        Ok(report)
     }
 }
 

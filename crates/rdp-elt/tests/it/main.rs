@@ -4,6 +4,7 @@ mod audit;
 mod cluster;
 mod kafka;
 mod landing;
+mod rehearsal;
 mod source_changed;
 
 use std::collections::BTreeMap;

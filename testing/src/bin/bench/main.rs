@@ -54,26 +54,33 @@ fn main() {
 
     let topic = filled(&broker, 6, args.records, args.seed);
     in_turns(&args, &topic).print();
-    let lanes = measured(&args, &args.lanes, |&lanes| (lanes as u64, land(&topic, lanes, args.records)));
+    let lanes =
+        args.lanes.iter().map(|&lanes| Run { value: lanes as u64, topic: &topic, lanes, records: args.records });
+    print_series("lanes", &measured(args.rounds, &lanes.collect::<Vec<_>>()));
     topic.delete();
-    print_series("lanes", &lanes);
 
-    let mut partitions = Vec::new();
-    for &count in &args.partitions {
-        let topic = filled(&broker, count, args.records, args.seed);
-        let land = |&count: &i32| (u64::from(count.unsigned_abs()), land(&topic, 1, args.records));
-        partitions.extend(measured(&args, &[count], land));
-        topic.delete();
-    }
-    print_series("partitions", &partitions);
+    let fill = |&partitions| filled(&broker, partitions, args.records, args.seed);
+    let topics: Vec<Topic> = args.partitions.iter().map(fill).collect();
+    let by_partitions = topics.iter().map(|topic| {
+        let value = u64::from(topic.partitions().unsigned_abs());
+        Run { value, topic, lanes: 1, records: args.records }
+    });
+    print_series("partitions", &measured(args.rounds, &by_partitions.collect::<Vec<_>>()));
+    topics.iter().for_each(Topic::delete);
 
-    let mut backlogs = Vec::new();
-    for &count in &args.backlogs {
-        let topic = filled(&broker, 6, count, args.seed);
-        backlogs.extend(measured(&args, &[count], |&count| (count, land(&topic, 1, count))));
-        topic.delete();
-    }
-    print_series("backlog", &backlogs);
+    let topics: Vec<Topic> = args.backlogs.iter().map(|&records| filled(&broker, 6, records, args.seed)).collect();
+    let by_backlog =
+        topics.iter().zip(&args.backlogs).map(|(topic, &records)| Run { value: records, topic, lanes: 1, records });
+    print_series("backlog", &measured(args.rounds, &by_backlog.collect::<Vec<_>>()));
+    topics.iter().for_each(Topic::delete);
+}
+
+/// One `rdp load` of a series, and the value that tells it from the others.
+struct Run<'a> {
+    value: u64,
+    topic: &'a Topic,
+    lanes: usize,
+    records: u64,
 }
 
 /// The five, in turns.
@@ -93,16 +100,15 @@ fn in_turns(args: &Args, topic: &Topic) -> Rounds {
 }
 
 /// The medians of a series, taken in turns.
-fn measured<T>(args: &Args, values: &[T], run: impl Fn(&T) -> (u64, Measure)) -> Vec<(u64, Measure)> {
-    let mut series: Vec<(u64, Vec<Measure>)> = values.iter().map(|_| (0, Vec::new())).collect();
-    for round in 1..=args.rounds {
-        for (value, (number, measures)) in values.iter().zip(&mut series) {
-            let (of, measure) = run(value);
-            *number = of;
-            measures.push(told(round, &format!("rdp load, series at {of}"), measure));
+fn measured(rounds: u32, runs: &[Run<'_>]) -> Vec<(u64, Measure)> {
+    let mut measures: Vec<Vec<Measure>> = vec![Vec::new(); runs.len()];
+    for round in 1..=rounds {
+        for (run, measures) in runs.iter().zip(&mut measures) {
+            let measure = land(run.topic, run.lanes, run.records);
+            measures.push(told(round, &format!("rdp load, series at {}", run.value), measure));
         }
     }
-    series.into_iter().map(|(number, measures)| (number, median(&measures))).collect()
+    runs.iter().zip(&measures).map(|(run, measures)| (run.value, median(measures))).collect()
 }
 
 fn told(round: u32, name: &str, measure: Measure) -> Measure {

@@ -11,7 +11,10 @@ use serde_json::Value;
 pub(crate) struct Measure {
     pub(crate) record_count: u64,
     pub(crate) wall_seconds: f64,
+    /// User and system time.
     pub(crate) cpu_seconds: f64,
+    /// The kernel's part of it.
+    pub(crate) system_seconds: f64,
     pub(crate) peak_mib: f64,
 }
 
@@ -27,6 +30,7 @@ impl Measure {
 }
 
 /// Runs a command, which must end well and print JSON; its messages go to stderr as they come.
+#[expect(clippy::zombie_processes, reason = "wait4 reaps it, and tells what it used")]
 pub(crate) fn run(mut command: Command) -> (Measure, Value) {
     let name = format!("{command:?}");
     let began = Instant::now();
@@ -51,17 +55,19 @@ pub(crate) fn run(mut command: Command) -> (Measure, Value) {
         record_count: 0,
         wall_seconds,
         cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
+        system_seconds: seconds(usage.ru_stime),
         peak_mib: usage.ru_maxrss as f64 / 1024.0,
     };
     (measure, told)
 }
 
-/// The run whose CPU time is in the middle, with wall and memory in the middle of theirs.
+/// The middle of every number by itself.
 pub(crate) fn median(measures: &[Measure]) -> Measure {
     Measure {
         record_count: measures.first().map_or(0, |measure| measure.record_count),
         wall_seconds: middle(measures.iter().map(|measure| measure.wall_seconds)),
         cpu_seconds: middle(measures.iter().map(|measure| measure.cpu_seconds)),
+        system_seconds: middle(measures.iter().map(|measure| measure.system_seconds)),
         peak_mib: middle(measures.iter().map(|measure| measure.peak_mib)),
     }
 }

@@ -18,16 +18,16 @@ impl Rounds {
     pub(crate) fn print(&self) {
         let [consume, load, land, by_hand] =
             [&self.consume, &self.load, &self.land, &self.by_hand].map(|measures| median(measures));
-        println!("| what | CPU-s/M | wall, s | records/s | peak memory, MiB |");
-        println!("| --- | --- | --- | --- | --- |");
+        println!("| what | CPU-s/M | of it in the kernel | wall, s | records/s | peak memory, MiB |");
+        println!("| --- | --- | --- | --- | --- | --- |");
         row("(a) raw consumption, records dropped", &consume);
         row("(b) load only, rows dropped", &load);
         row("(c) `rdp load` to Parquet", &land);
         row("(d) hand-written confluent-kafka + pyarrow loader", &by_hand);
         let arrow_json = middle(self.decoders.iter().map(|decoders| decoders.arrow_json));
         let record_loader = middle(self.decoders.iter().map(|decoders| decoders.record_loader));
-        println!("| (e) arrow-json's decoder on the same payloads | {arrow_json:.3} | | | |");
-        println!("| RDP's load on the same payloads, no broker | {record_loader:.3} | | | |");
+        println!("| (e) arrow-json's decoder on the same payloads | {arrow_json:.3} | | | | |");
+        println!("| RDP's load on the same payloads, no broker | {record_loader:.3} | | | | |");
 
         let [a, b, c] = [&consume, &load, &land].map(|measure| measure.cpu_seconds);
         println!("\n| ratio | measured | target |");
@@ -64,8 +64,9 @@ pub(crate) fn print_series(what: &str, series: &[(u64, Measure)]) {
 
 fn row(name: &str, measure: &Measure) {
     println!(
-        "| {name} | {:.3} | {:.2} | {:.0} | {:.0} |",
+        "| {name} | {:.3} | {:.0} % | {:.2} | {:.0} | {:.0} |",
         measure.cpu_per_million(),
+        measure.system_seconds / measure.cpu_seconds * 100.0,
         measure.wall_seconds,
         measure.records_per_second(),
         measure.peak_mib,
