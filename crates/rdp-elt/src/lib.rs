@@ -98,7 +98,9 @@ pub use dataset::DataSet;
 pub use error::{Error, ErrorKind, Result};
 pub use load::{elt_load_kafka_records, elt_load_kafka_records_json};
 #[cfg(feature = "kafka")]
-pub use loader::{LoadEvent, LoadReport, Loader, LoaderOptions, Shutdown, Until};
+pub use loader::{
+    LoadEvent, LoadReport, Loader, LoaderOptions, Rehearsal, RehearsalReport, RehearsalStage, Shutdown, Until,
+};
 pub use offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 pub use record::{HeaderVisitor, Headers, KafkaStreamRecord, RecordHeader, RecordView};
 pub use schema::{DataType, Field, Schema};

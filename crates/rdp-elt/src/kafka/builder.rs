@@ -318,11 +318,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// What the engine's promises rest on. Nobody overrides them.
-const FIXED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "error"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-];
+const FIXED: &[(&str, &str)] =
+    &[("auto.offset.reset", "error"), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")];
 
 const STAND_IN_GROUP: &str = "rdp-without-group";
 

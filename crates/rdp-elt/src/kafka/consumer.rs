@@ -397,9 +397,7 @@ impl KafkaConsumer {
 
     fn owner(&self, message: &Message) -> Option<usize> {
         let (topic, partition) = (message.topic(), message.partition());
-        self.owned
-            .iter()
-            .position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
+        self.owned.iter().position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
     }
 
     fn seek_where_ended(&mut self) -> Result<()> {

@@ -308,7 +308,8 @@ unsafe extern "C" fn forward_log(
     line: *const c_char,
 ) {
     // SAFETY: both are C strings that are valid during the callback.
-    let (facility, line) = unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
+    let (facility, line) =
+        unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
     match level {
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),
