@@ -47,6 +47,7 @@ mod rdp_config;
 mod record;
 mod server;
 mod topic;
+pub mod torture;
 
 pub use cache::RunFolder;
 pub use cluster::KafkaCluster;
