@@ -131,13 +131,17 @@ impl Storm {
 impl Seat {
     /// Lets something happen to whoever sits here.
     fn shake(&mut self, random: &mut fastrand::Rng, victim: &Victim, report: &mut StormReport) {
-        let Seat::Running(mut process) = std::mem::replace(self, Seat::Empty) else {
-            // A place that stands empty or frozen is filled or left as it is.
-            if let Seat::Empty = self {
+        let mut process = match std::mem::replace(self, Seat::Empty) {
+            Seat::Running(process) => process,
+            Seat::Empty => {
                 report.joins += 1;
                 *self = Seat::Running(victim.rdp("run", &victim.grouped).spawn());
+                return;
             }
-            return;
+            frozen @ Seat::Frozen(..) => {
+                *self = frozen;
+                return;
+            }
         };
         match random.u8(..10) {
             0..4 => {
@@ -164,7 +168,8 @@ impl Seat {
         if matches!(self, Seat::Frozen(_, until) if Instant::now() >= *until) {
             self.thaw();
         }
-        if matches!(self, Seat::Running(process) if process.has_ended())
+        let Seat::Running(process) = self else { return };
+        if process.has_ended()
             && let Seat::Running(process) = std::mem::replace(self, Seat::Empty)
         {
             report.ended(process, End::ByItself);
