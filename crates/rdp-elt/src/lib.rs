@@ -28,5 +28,5 @@ pub use load::{elt_load_kafka_records, elt_load_kafka_records_json};
 #[cfg(feature = "kafka")]
 pub use loader::{LoadEvent, LoadReport, Loader, LoaderOptions, Shutdown, Until};
 pub use offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
-pub use record::{Headers, KafkaStreamRecord, RecordHeader, RecordView};
+pub use record::{HeaderVisitor, Headers, KafkaStreamRecord, RecordHeader, RecordView};
 pub use schema::{DataType, Field, Schema};

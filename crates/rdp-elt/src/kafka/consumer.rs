@@ -248,8 +248,8 @@ impl KafkaConsumer {
         }
         self.sync_paused()?;
         self.seek_where_ended()?;
-        if slice.record_count > 0 {
-            self.average_record_bytes = (slice.byte_count / slice.record_count).max(1);
+        if let Some(average) = slice.byte_count.checked_div(slice.record_count) {
+            self.average_record_bytes = average.max(1);
             return Ok(Polled::Slice(slice));
         }
         if let Some(late) = self.late_error.take() {

@@ -83,17 +83,43 @@ impl Shutdown {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LoadEvent {
-    /// Reading begins or goes on here: after the start and after every rebalance. With [`Until::LogEnd`], `ends` says
-    /// where each partition will be done.
-    Assigned { positions: Positions, ends: Option<Positions> },
+    /// Reading begins or goes on here: after the start and after every rebalance.
+    Assigned {
+        /// Where reading begins, for each partition that came.
+        positions: Positions,
+        /// With [`Until::LogEnd`], where each partition of the topics will be done.
+        ends: Option<Positions>,
+    },
     /// Records were polled and loaded, not landed yet.
-    Loaded { record_count: u64 },
+    Loaded {
+        /// How many.
+        record_count: u64,
+    },
     /// A window landed.
-    Landed { window: WindowId, ranges: OffsetRanges, record_count: u64, quarantined_count: u64, receipt: Receipt },
+    Landed {
+        /// The window's name.
+        window: WindowId,
+        /// What it covers.
+        ranges: OffsetRanges,
+        /// Records in it, quarantined ones and tombstones included.
+        record_count: u64,
+        /// Records of these that are quarantined.
+        quarantined_count: u64,
+        /// What the sink says of the commit.
+        receipt: Receipt,
+    },
     /// Something is unavailable and is tried again.
-    Retrying { error: String, wait: Duration },
+    Retrying {
+        /// What went wrong.
+        error: String,
+        /// How long it waits before the next try.
+        wait: Duration,
+    },
     /// Partitions were taken away.
-    Revoked { partitions: Vec<TopicPartition> },
+    Revoked {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
 }
 
 /// What a run did.
