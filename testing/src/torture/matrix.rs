@@ -57,8 +57,7 @@ enum Action {
 impl Matrix {
     /// Tries it all.
     ///
-    /// # Panics
-    /// Where a process hangs, or does not come to its end however often it is started.
+    /// What hangs, or does not come to its end however often it is started, counts as a strike that did not strike.
     pub fn run(&self) -> MatrixReport {
         let mut cells = Vec::new();
         for sink in Sink::ALL {
@@ -68,9 +67,16 @@ impl Matrix {
                 cells.extend([Action::Kill, Action::Error, Action::Delay].map(|action| (sink, Some(*step), action)));
             }
         }
-        MatrixReport(side_by_side(cells, self.threads, |(sink, step, action)| match step {
-            Some(step) => self.cell(sink, step, action),
-            None => self.random(sink),
+        MatrixReport(side_by_side(cells, self.threads, |(sink, step, action)| {
+            // What hangs or never ends well fails its own cell, and has said why.
+            let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| match step {
+                Some(step) => self.cell(sink, step, action),
+                None => self.random(sink),
+            }));
+            tried.unwrap_or_else(|_| Cell {
+                tries: self.repeats,
+                ..Cell::new(sink, step.map_or(ANY_MOMENT, |step| step.name), action)
+            })
         }))
     }
 
@@ -101,7 +107,7 @@ impl Matrix {
     }
 
     fn random(&self, sink: Sink) -> Cell {
-        let mut cell = Cell::new(sink, "(any moment)", Action::Kill);
+        let mut cell = Cell::new(sink, ANY_MOMENT, Action::Kill);
         let mut random = fastrand::Rng::with_seed(self.seed);
         for rounds in rounds_per_landing(self.random_kills) {
             let field = Field::new(&self.binary, sink, self.seed ^ 0x5eed);
@@ -204,7 +210,8 @@ impl Field {
             Way::Rebalance => {
                 let mut process = run();
                 self.victim.wait_for_files_beyond(before, &mut process);
-                let mut others = self.victim.rebalance_until(|| process.has_ended() || process.stderr().contains(STRUCK));
+                let mut others =
+                    self.victim.rebalance_until(|| process.has_ended() || process.stderr().contains(STRUCK));
                 process.term();
                 others.iter_mut().for_each(RdpProcess::term);
                 for other in others {
@@ -240,6 +247,7 @@ fn rounds_per_landing(repeats: u64) -> impl Iterator<Item = std::ops::Range<u64>
 }
 
 const ROUNDS_PER_LANDING: u64 = 25;
+const ANY_MOMENT: &str = "(any moment)";
 /// What the engine logs when a failpoint strikes.
 const STRUCK: &str = "failpoint strikes";
 /// The exit code of an error that passes by itself.

@@ -78,7 +78,12 @@ impl Victim {
             if exit.code() == Some(0) {
                 return restarts;
             }
-            assert!(restarts < MAX_RESTARTS, "after {restarts} starts it still ends with {}:\n{}", exit.status, exit.stderr);
+            assert!(
+                restarts < MAX_RESTARTS,
+                "after {restarts} starts it still ends with {}:\n{}",
+                exit.status,
+                exit.stderr
+            );
         }
         unreachable!("the loop returns or panics")
     }

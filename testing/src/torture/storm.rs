@@ -243,7 +243,8 @@ impl StormReport {
     /// The reports as a table, and what those said that ended as none should.
     pub fn table(reports: &[StormReport]) -> String {
         let header = [
-            ["protocol", "joins", "leaves", "kills", "freezes", "assigned", "revoked", "conflicts", "failures"].as_slice(),
+            ["protocol", "joins", "leaves", "kills", "freezes", "assigned", "revoked", "conflicts", "failures"]
+                .as_slice(),
             &Count::HEADER,
         ]
         .concat();

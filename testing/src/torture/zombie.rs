@@ -81,7 +81,8 @@ impl std::fmt::Display for ZombieReport {
         let header = [own.as_slice(), &Count::HEADER].concat();
         let row = |zombie: &Zombie| {
             let Zombie { tries, frozen, conflicts, lost_first, went_on, landed_files, .. } = zombie;
-            let numbers = [*tries, *frozen, *conflicts, *lost_first, *went_on, *landed_files, zombie.failures.len() as u64];
+            let numbers =
+                [*tries, *frozen, *conflicts, *lost_first, *went_on, *landed_files, zombie.failures.len() as u64];
             let mut row = vec![zombie.step.to_owned()];
             row.extend(numbers.map(|number| number.to_string()));
             row.extend(zombie.count.cells());
@@ -115,7 +116,11 @@ impl Zombie {
         let mut process = victim.rdp("run", &victim.grouped).failpoint(&format!("{}=stop@{visit}", self.step)).spawn();
         let others = bring_to_stop(&victim, way, &mut process);
         if !process.is_stopped() {
-            self.failures.push(format!("{}=stop@{visit} by {way:?} was never passed:\n{}", self.step, process.stderr()));
+            self.failures.push(format!(
+                "{}=stop@{visit} by {way:?} was never passed:\n{}",
+                self.step,
+                process.stderr()
+            ));
             return;
         }
         self.frozen += 1;
@@ -152,9 +157,7 @@ impl Zombie {
         let before = victim.grouped.landed_files().len();
         topic.produce(orders(seed + 2, 100));
         let went_on = !process.has_ended() && {
-            wait_until(Duration::from_secs(20), || {
-                victim.grouped.landed_files().len() > before || process.has_ended()
-            });
+            wait_until(Duration::from_secs(20), || victim.grouped.landed_files().len() > before || process.has_ended());
             victim.grouped.landed_files().len() > before
         };
         self.went_on += u64::from(went_on);
