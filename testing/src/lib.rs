@@ -48,6 +48,7 @@ mod rdp_config;
 mod record;
 mod server;
 mod topic;
+pub mod torture;
 
 pub use cache::{RunFolder, python};
 pub use cluster::KafkaCluster;

@@ -3,9 +3,11 @@
 //! These tests live beside the binary because cargo brings it up to date for them alone.
 
 mod bench;
-mod crash;
+mod disk;
 mod landing;
 mod oracle;
+mod shutdown;
+mod torture;
 
 use std::time::Duration;
 

@@ -290,11 +290,12 @@ impl Lane {
 
     /// Takes what the group gave: reading begins where the sink stands.
     fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        failpoint::pass("assigned")?;
-        let assigned = self.run.source.positions(&partitions, &self.runtime).and_then(|positions| {
-            self.consumer.assign(positions.clone())?;
-            Ok(positions)
-        });
+        let assigned = failpoint::pass("assigned")
+            .and_then(|()| self.run.source.positions(&partitions, &self.runtime))
+            .and_then(|positions| {
+                self.consumer.assign(positions.clone())?;
+                Ok(positions)
+            });
         let positions = match assigned {
             Ok(positions) => positions,
             Err(error) => {
