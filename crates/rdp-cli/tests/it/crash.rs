@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use rdp_testing::{KafkaServer, RdpConfig, RdpProcess, Topic, oracle, orders};
+use rdp_testing::{Exit, KafkaServer, RdpConfig, RdpProcess, Topic, oracle, orders};
 
 use crate::{LIMIT, rdp};
 
@@ -131,7 +131,11 @@ fn filled(seed: u64) -> (Topic, RdpConfig) {
 }
 
 /// Lets other members join the group one by one, each of which takes partitions away from `process`, until it is dead.
-fn join_until_it_dies(config: &RdpConfig, mut process: RdpProcess) -> rdp_testing::Exit {
+fn join_until_it_dies(config: &RdpConfig, mut process: RdpProcess) -> Exit {
+    // Alone at first it owns everything, so that there is something to take away.
+    while config.landed_files().is_empty() && !process.has_ended() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
     let mut others = Vec::new();
     while !process.has_ended() && others.len() < 6 {
         others.push(rdp("run").arg(config.path()).spawn());

@@ -5,6 +5,7 @@
 mod crash;
 mod landing;
 mod oracle;
+mod rebalance;
 
 use std::time::Duration;
 

@@ -264,6 +264,7 @@ impl KafkaConsumer {
         } else {
             self.owned.clear();
         }
+        let kept = if incremental { self.positions() } else { Positions::new() };
         self.owned.extend(positions.iter().map(|(partition, position)| Owned {
             partition: partition.clone(),
             position,
@@ -273,6 +274,7 @@ impl KafkaConsumer {
         }));
         let assigned = if incremental { positions } else { self.positions() };
         self.native.assign(&assigned, incremental)?;
+        self.native.seek(&kept, SEEK_TIMEOUT)?;
         self.owned.iter_mut().for_each(|owned| owned.paused &= incremental);
         self.sync_paused()
     }
@@ -284,7 +286,8 @@ impl KafkaConsumer {
             true => self.owned.retain(|owned| !partitions.contains(&owned.partition)),
             false => self.owned.clear(),
         }
-        self.native.unassign(partitions, incremental)
+        self.native.unassign(partitions, incremental)?;
+        self.native.seek(&self.positions(), SEEK_TIMEOUT)
     }
 
     /// Tells the group how far it has come, in the background. For lag tools only; losing it costs nothing.
@@ -394,11 +397,20 @@ impl KafkaConsumer {
     }
 
     /// Fetches what is to be fetched: nothing while held back, and no partition that is done.
+    ///
+    /// librdkafka goes on after a pause where it believes the application to be, and its batch call counts the
+    /// end-of-partition event as a record: it would go on one past the end of the log, and miss the record that comes
+    /// next. So whatever was paused, by us or by an incremental rebalance, is sought to the position that we know of.
     fn sync_paused(&mut self) -> Result<()> {
         for paused in [true, false] {
             let wanted = |owned: &Owned| (self.held || owned.is_done()) == paused && owned.paused != paused;
             if !self.owned.iter().any(wanted) {
                 continue;
+            }
+            if !paused {
+                let resumed = self.owned.iter().filter(|owned| wanted(owned));
+                let positions = resumed.map(|owned| (owned.partition.clone(), owned.position)).collect();
+                self.native.seek(&positions, SEEK_TIMEOUT)?;
             }
             let changed = self.owned.iter().filter(|owned| wanted(owned)).map(|owned| &owned.partition);
             self.native.set_paused(changed, paused)?;
