@@ -6,6 +6,7 @@ mod bench;
 mod disk;
 mod landing;
 mod oracle;
+mod rebalance;
 mod shutdown;
 mod torture;
 
