@@ -113,16 +113,21 @@ impl NativeConsumer {
         if incremental {
             // SAFETY: client and list are alive for the call.
             let failed = unsafe { native::rd_kafka_incremental_assign(self.client.native_ptr(), list.ptr()) };
-            return check_object(failed, || "assign partitions".to_owned());
+            check_object(failed, || "assign partitions".to_owned())?;
+        } else {
+            // SAFETY: client and list are alive for the call.
+            let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
+            check(code, || "assign partitions".to_owned())?;
         }
-        // SAFETY: client and list are alive for the call.
-        let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
-        check(code, || "assign partitions".to_owned())
+        lock(&self.client.context().unanswered).take();
+        Ok(())
     }
 
     /// Gives partitions back. Not incremental: all of them.
     pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
-        give_back(self.client.native_ptr(), partitions, incremental)
+        give_back(self.client.native_ptr(), partitions, incremental)?;
+        lock(&self.client.context().unanswered).take();
+        Ok(())
     }
 
     /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
@@ -209,6 +214,12 @@ impl NativeConsumer {
 impl Drop for NativeConsumer {
     fn drop(&mut self) {
         self.client.context().closing.store(true, Ordering::SeqCst);
+        // Closing waits for ever for the answer to a rebalance that nobody has answered yet.
+        if let Some(partitions) = lock(&self.client.context().unanswered).take()
+            && let Err(failed) = give_back(self.client.native_ptr(), &partitions, self.is_incremental())
+        {
+            tracing::warn!(error = ?failed, "a rebalance was not answered before closing");
+        }
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
         unsafe {
@@ -222,6 +233,8 @@ impl Drop for NativeConsumer {
 #[derive(Default)]
 struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
+    /// What giving up the rebalance that the group waits for gives back: nothing of what was only offered.
+    unanswered: Mutex<Option<Vec<TopicPartition>>>,
     trouble: Mutex<Option<Error>>,
     closing: AtomicBool,
 }
@@ -256,6 +269,7 @@ unsafe extern "C" fn note_rebalance(
         }
         return;
     }
+    *lock(&context.unanswered) = Some(if assigns { Vec::new() } else { partitions.clone() });
     let rebalance = if assigns {
         Rebalance::Assign(partitions)
     } else {
