@@ -77,6 +77,15 @@ fn a_folder_that_was_taken_away_stops_the_loader_and_can_be_put_back() {
     let mut process = rdp("run").arg(config.path()).spawn();
     topic.produce(orders(5, 300));
     wait_until(&mut process, |_| config.landed_files().len() > files);
+    // Everything has landed, and no window is open, when nothing comes any more.
+    let mut last = (Instant::now(), 0);
+    wait_until(&mut process, |_| {
+        let files = config.landed_files().len();
+        if files != last.1 {
+            last = (Instant::now(), files);
+        }
+        last.0.elapsed() > Duration::from_secs(1)
+    });
     let away = config.folder().join("away");
     fs::rename(config.landing(), &away).expect("our own folder can be moved");
     topic.produce(orders(6, 300));
