@@ -71,7 +71,9 @@ impl Screen {
             (false, _) => GraphicalTheme::none(),
         };
         let mut text = String::new();
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+        // Whoever reads a log looks for paths: they must stand in one piece.
+        let handler =
+            GraphicalReportHandler::new_themed(theme).with_width(100).with_wrap_lines(io::stderr().is_terminal());
         match handler.render_report(&mut text, &Report(error)) {
             Ok(()) => text.trim_end().to_owned(),
             Err(fmt::Error) => format!("{error:?}"),

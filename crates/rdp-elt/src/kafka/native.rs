@@ -126,14 +126,16 @@ impl NativeConsumer {
 
     /// Replaces or extends the assignment; reading begins at these positions.
     pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
+        take(self.client.native_ptr(), positions, incremental)?;
         lock(&self.client.context().unanswered).take();
-        take(self.client.native_ptr(), positions, incremental)
+        Ok(())
     }
 
     /// Gives partitions back. Not incremental: all of them.
     pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+        give_back(self.client.native_ptr(), partitions, incremental)?;
         lock(&self.client.context().unanswered).take();
-        give_back(self.client.native_ptr(), partitions, incremental)
+        Ok(())
     }
 
     /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
