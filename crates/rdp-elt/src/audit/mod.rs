@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::kafka::KafkaConsumerBuilder;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LandedPosition, LedgerEntry, Sink, SourceIdentity};
+use crate::sink::{LedgerEntry, Sink, SourceIdentity};
 
 pub use hole::Holes;
 pub use ledger::audit_ledger;
