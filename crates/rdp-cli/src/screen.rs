@@ -26,6 +26,11 @@ impl Screen {
         Screen { output: global.output, quiet: global.quiet, bars: MultiProgress::new() }
     }
 
+    /// The same screen that says nothing but errors.
+    pub(crate) fn to_quiet(&self) -> Self {
+        Screen { quiet: true, ..self.clone() }
+    }
+
     /// The form of the data on stdout.
     pub(crate) fn output(&self) -> Output {
         self.output
@@ -55,7 +60,7 @@ impl Screen {
             Failure::Error(error) => self.line(&as_json(error)),
             Failure::NotClean => self.say("the audit is not clean: see the findings"),
             Failure::Stopped => self.say("stopped at once; the next start goes on where the landed files end"),
-            Failure::PipeClosed => {}
+            Failure::PipeClosed | Failure::Told(_) => {}
         }
     }
 

@@ -91,7 +91,7 @@ fn a_folder_that_was_taken_away_stops_the_loader_and_can_be_put_back() {
     topic.produce(orders(6, 300));
     let exit = process.wait(LIMIT);
     assert_error(&exit, CONFLICT, &config.landing(), "put the files back");
-    assert_eq!(config.landed_files(), [PathBuf::new(); 0], "something landed where the folder had been");
+    assert_eq!(config.landed_files(), Vec::<PathBuf>::new(), "something landed where the folder had been");
 
     let _ = fs::remove_dir_all(config.landing());
     fs::rename(&away, config.landing()).expect("our own folder can be moved back");

@@ -2,9 +2,11 @@
 //!
 //! These tests live beside the binary because cargo brings it up to date for them alone.
 
+mod bench;
 mod disk;
 mod landing;
 mod oracle;
+mod rebalance;
 mod shutdown;
 mod torture;
 

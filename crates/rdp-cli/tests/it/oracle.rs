@@ -27,7 +27,7 @@ fn every_seeded_bug_is_found() {
         let said = format!("{}{}", audit.stdout, audit.stderr);
         let finding = FINDINGS.iter().find(|finding| by_audit && said.contains(*finding)).unwrap_or(&"");
         println!("{bug:<32} {:<7} {:<6} {finding}", mark(by_oracle), mark(by_audit));
-        if !by_oracle && !by_audit || !by_audit && FOR_THE_AUDIT.contains(&bug.as_str()) {
+        if !by_audit && (!by_oracle || FOR_THE_AUDIT.contains(&bug.as_str())) {
             unseen.push(bug);
         }
     }

@@ -186,6 +186,12 @@ impl KafkaConsumerBuilder {
         self.isolation
     }
 
+    /// Whether the group deals the partitions out. Partitions that were named are read whoever else is in the group,
+    /// which is then only told how far they have come.
+    pub(crate) fn joins_group(&self) -> bool {
+        self.group_id.is_some() && self.partitions.is_none()
+    }
+
     /// Asks for an event at the end of each partition, which a bounded read ends by.
     ///
     /// Never for an unbounded one: a batch call counts the event as a record and remembers the position behind it as
@@ -312,11 +318,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// What the engine's promises rest on. Nobody overrides them.
-const FIXED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "error"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-];
+const FIXED: &[(&str, &str)] =
+    &[("auto.offset.reset", "error"), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")];
 
 const STAND_IN_GROUP: &str = "rdp-without-group";
 

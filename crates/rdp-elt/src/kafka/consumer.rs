@@ -68,7 +68,7 @@ impl KafkaConsumer {
     pub fn open(builder: &KafkaConsumerBuilder) -> Result<Self> {
         let native = NativeConsumer::open(&builder.client_config()?)?;
         let mut own_assignment = None;
-        if builder.group().is_some() {
+        if builder.joins_group() {
             native.subscribe(builder.topic_names())?;
         } else {
             own_assignment = Some(match builder.assigned_partitions() {
@@ -261,7 +261,7 @@ impl KafkaConsumer {
     /// Takes what the group gave; reading begins at `positions`, which name every partition of it.
     pub(crate) fn assign(&mut self, positions: Positions) -> Result<()> {
         let incremental = self.is_incremental();
-        if incremental || self.builder.group().is_none() {
+        if incremental || !self.builder.joins_group() {
             self.owned.retain(|owned| positions.position(&owned.partition).is_none());
         } else {
             self.owned.clear();
@@ -392,14 +392,12 @@ impl KafkaConsumer {
     }
 
     fn is_incremental(&self) -> bool {
-        self.builder.group().is_some() && self.native.is_incremental()
+        self.builder.joins_group() && self.native.is_incremental()
     }
 
     fn owner(&self, message: &Message) -> Option<usize> {
         let (topic, partition) = (message.topic(), message.partition());
-        self.owned
-            .iter()
-            .position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
+        self.owned.iter().position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
     }
 
     fn seek_where_ended(&mut self) -> Result<()> {

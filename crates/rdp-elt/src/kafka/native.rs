@@ -33,6 +33,23 @@ pub(crate) enum Rebalance {
     Revoke { partitions: Vec<TopicPartition>, lost: bool },
 }
 
+impl Rebalance {
+    /// Answers for a consumer that is about to close: nothing is taken, what is asked for is given back. Closing would
+    /// wait for the answer for ever.
+    fn refuse(self, client: *mut native::rd_kafka_t) {
+        // SAFETY: only called by the living client's owner and from its own callback.
+        let incremental = unsafe { speaks_incremental(client) };
+        let refused = match self {
+            // Only an assignment answers an assignment, even if it is an empty one.
+            Rebalance::Assign(_) => take(client, &Positions::new(), incremental),
+            Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
+        };
+        if let Err(failed) = refused {
+            tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
+        }
+    }
+}
+
 pub(crate) struct NativeConsumer {
     queue: NonNull<native::rd_kafka_queue_t>,
     client: Client<Context>,
@@ -109,25 +126,14 @@ impl NativeConsumer {
 
     /// Replaces or extends the assignment; reading begins at these positions.
     pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
-        let list = list_of(positions.iter())?;
-        if incremental {
-            // SAFETY: client and list are alive for the call.
-            let failed = unsafe { native::rd_kafka_incremental_assign(self.client.native_ptr(), list.ptr()) };
-            check_object(failed, || "assign partitions".to_owned())?;
-        } else {
-            // SAFETY: client and list are alive for the call.
-            let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
-            check(code, || "assign partitions".to_owned())?;
-        }
         lock(&self.client.context().unanswered).take();
-        Ok(())
+        take(self.client.native_ptr(), positions, incremental)
     }
 
     /// Gives partitions back. Not incremental: all of them.
     pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
-        give_back(self.client.native_ptr(), partitions, incremental)?;
         lock(&self.client.context().unanswered).take();
-        Ok(())
+        give_back(self.client.native_ptr(), partitions, incremental)
     }
 
     /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
@@ -213,12 +219,11 @@ impl NativeConsumer {
 
 impl Drop for NativeConsumer {
     fn drop(&mut self) {
-        self.client.context().closing.store(true, Ordering::SeqCst);
-        // Closing waits for ever for the answer to a rebalance that nobody has answered yet.
-        if let Some(partitions) = lock(&self.client.context().unanswered).take()
-            && let Err(failed) = give_back(self.client.native_ptr(), &partitions, self.is_incremental())
-        {
-            tracing::warn!(error = ?failed, "a rebalance was not answered before closing");
+        let context = self.client.context();
+        context.closing.store(true, Ordering::SeqCst);
+        // Closing would wait for ever for the answer to a rebalance that nobody will give any more.
+        if let Some(rebalance) = lock(&context.unanswered).take() {
+            rebalance.refuse(self.client.native_ptr());
         }
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
@@ -233,8 +238,8 @@ impl Drop for NativeConsumer {
 #[derive(Default)]
 struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
-    /// What giving up the rebalance that the group waits for gives back: nothing of what was only offered.
-    unanswered: Mutex<Option<Vec<TopicPartition>>>,
+    /// The newest rebalance, until it is answered by an assignment.
+    unanswered: Mutex<Option<Rebalance>>,
     trouble: Mutex<Option<Error>>,
     closing: AtomicBool,
 }
@@ -260,23 +265,18 @@ unsafe extern "C" fn note_rebalance(
     // SAFETY: librdkafka passes the opaque pointer of the configuration, which is the client's living `Context`, and a
     // list that is valid during the callback.
     let (context, partitions) = unsafe { (&*opaque.cast::<Context>(), partitions_of(partitions)) };
-    let assigns = code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    if context.closing.load(Ordering::SeqCst) {
-        // SAFETY: the client is the one that calls us.
-        let incremental = unsafe { speaks_incremental(client) };
-        if let Err(failed) = give_back(client, if assigns { &[] } else { &partitions }, incremental) {
-            tracing::warn!(error = ?failed, "partitions were not given back while closing");
-        }
-        return;
-    }
-    *lock(&context.unanswered) = Some(if assigns { Vec::new() } else { partitions.clone() });
-    let rebalance = if assigns {
+    let rebalance = if code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
         Rebalance::Assign(partitions)
     } else {
-        // SAFETY: as above.
+        // SAFETY: the client is the one that calls us.
         let lost = unsafe { native::rd_kafka_assignment_lost(client) } != 0;
         Rebalance::Revoke { partitions, lost }
     };
+    if context.closing.load(Ordering::SeqCst) {
+        rebalance.refuse(client);
+        return;
+    }
+    *lock(&context.unanswered) = Some(rebalance.clone());
     context.rebalances().push_back(rebalance);
 }
 
@@ -308,7 +308,8 @@ unsafe extern "C" fn forward_log(
     line: *const c_char,
 ) {
     // SAFETY: both are C strings that are valid during the callback.
-    let (facility, line) = unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
+    let (facility, line) =
+        unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
     match level {
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),
@@ -324,6 +325,18 @@ unsafe fn speaks_incremental(client: *mut native::rd_kafka_t) -> bool {
         let protocol = native::rd_kafka_rebalance_protocol(client);
         !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
     }
+}
+
+fn take(client: *mut native::rd_kafka_t, positions: &Positions, incremental: bool) -> Result<()> {
+    let list = list_of(positions.iter())?;
+    if incremental {
+        // SAFETY: client and list are alive for the call.
+        let failed = unsafe { native::rd_kafka_incremental_assign(client, list.ptr()) };
+        return check_object(failed, || "assign partitions".to_owned());
+    }
+    // SAFETY: client and list are alive for the call.
+    let code = unsafe { native::rd_kafka_assign(client, list.ptr()) };
+    check(code, || "assign partitions".to_owned())
 }
 
 fn give_back(client: *mut native::rd_kafka_t, partitions: &[TopicPartition], incremental: bool) -> Result<()> {

@@ -98,7 +98,13 @@ impl Message {
                 bytes(message.payload.cast(), message.len),
             )
         };
-        RecordView { offset: message.offset, timestamp: (timestamp >= 0).then_some(timestamp), key, value, headers: self }
+        RecordView {
+            offset: message.offset,
+            timestamp: (timestamp >= 0).then_some(timestamp),
+            key,
+            value,
+            headers: self,
+        }
     }
 }
 

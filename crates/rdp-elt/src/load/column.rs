@@ -10,8 +10,7 @@ use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
     ArrowPrimitiveType, DataType as ArrowType, Date32Type, Decimal128Type, Field as ArrowField, Float32Type,
     Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
-    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
-    UInt64Type,
+    TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::json::Names;
@@ -221,8 +220,7 @@ fn timestamps(vec: &mut Vec<i64>, nulls: Option<NullBuffer>, rows: usize, data_t
     };
     let zone = zone.clone();
     Ok(match unit {
-        TimeUnit::Second => Arc::new(take_primitive::<TimestampSecondType>(vec, nulls, rows)?.with_timezone_opt(zone)),
-        TimeUnit::Millisecond => {
+        TimeUnit::Second | TimeUnit::Millisecond => {
             Arc::new(take_primitive::<TimestampMillisecondType>(vec, nulls, rows)?.with_timezone_opt(zone))
         }
         TimeUnit::Microsecond => {

@@ -65,7 +65,7 @@ impl Lane {
             loading: RecordLoader::new(&run.load)?,
             patience: run.patience(),
             landing_patience: run.patience(),
-            in_group: source.group().is_some(),
+            in_group: source.joins_group(),
             run,
             runtime,
             consumer,

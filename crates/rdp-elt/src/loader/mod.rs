@@ -2,10 +2,11 @@
 //!
 //! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Retries live
-//! here and nowhere else.
+//! here and nowhere else. A [`rehearsal`] reads the same way and lands nothing.
 
 mod commit;
 mod lane;
+mod rehearsal;
 mod run;
 mod source;
 
@@ -23,6 +24,8 @@ use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
+
+pub use self::rehearsal::{Rehearsal, RehearsalReport, RehearsalStage};
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ pub struct LoaderOptions {
     pub memory_bytes: usize,
     /// Longest wait between two tries while something is unavailable. Default 30 s.
     pub retry_cap: Duration,
-    /// How long something may stay unavailable before the run gives up with that error; `None` never. Default `None`.
+    /// How long something may stay unavailable before the run gives up with that error. Default `None`: a bounded run
+    /// after five minutes, an unbounded one never. `Duration::MAX` is never for both.
     pub give_up_after: Option<Duration>,
 }
 
@@ -199,7 +203,10 @@ impl Loader {
         let mut report = LoadReport::default();
         let mut first_error = None;
         for lane in ended {
-            match lane.await.unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above"))) {
+            match lane
+                .await
+                .unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above")))
+            {
                 Ok(of_lane) => report.add(of_lane),
                 Err(error) => first_error = first_error.or(Some(error)),
             }

@@ -87,7 +87,7 @@ impl Run {
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
     pub(super) async fn share_out(&self, lanes: usize) -> Result<Vec<KafkaConsumerBuilder>> {
         let lanes = lanes.max(1);
-        if self.builder.group().is_some() {
+        if self.builder.joins_group() {
             return Ok(vec![self.builder.clone(); lanes]);
         }
         let source = self.source.clone();
@@ -201,7 +201,7 @@ impl Patience {
             return Err(error);
         }
         let wait = self.waits.next().unwrap_or(Duration::from_secs(1));
-        tracing::warn!(?error, ?wait, "unavailable, trying again");
+        tracing::debug!(?error, ?wait, "unavailable, trying again");
         observer(LoadEvent::Retrying { error: error.to_string(), wait });
         Ok(wait)
     }

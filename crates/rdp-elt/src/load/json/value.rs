@@ -165,15 +165,24 @@ fn timestamp(cursor: &mut Cursor<'_>, expected: &DataType, scratch: &mut Vec<u8>
     let &DataType::Timestamp { unit, utc } = expected else {
         return Err(cursor.mismatch(expected));
     };
-    if cursor.peek() != b'"' {
-        return epoch(cursor, expected, unit);
-    }
     let start = cursor.at();
-    let quoted = cursor.string()?;
-    let text = text_of(quoted, scratch).unwrap_or_default();
-    temporal::parse_timestamp(text, unit, utc).map_err(|why| {
+    let counted = if cursor.peek() == b'"' {
+        let quoted = cursor.string()?;
+        let text = text_of(quoted, scratch).unwrap_or_default();
+        temporal::parse_timestamp(text, unit, utc).map_err(|why| {
+            cursor.go_back(start);
+            cursor.mismatch(format_args!("{expected} {why}"))
+        })?
+    } else {
+        epoch(cursor, expected, unit)?
+    };
+    if unit != TimeUnit::Second {
+        return Ok(counted);
+    }
+    // Seconds land as milliseconds: Parquet has no timestamp of seconds, and readers would see a bare integer.
+    counted.checked_mul(1_000).ok_or_else(|| {
         cursor.go_back(start);
-        cursor.mismatch(format_args!("{expected} {why}"))
+        cursor.mismatch(expected)
     })
 }
 

@@ -18,7 +18,7 @@ mod trouble;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
@@ -90,6 +90,11 @@ impl ParquetSink {
         let store = Arc::new(Store::open(local_folder(url_or_path)?)?);
         let (encodings, known) = Default::default();
         Ok(ParquetSink(Arc::new(Landings { store, options, zstd_level, encodings, known })))
+    }
+
+    /// The landing's folder.
+    pub fn folder(&self) -> &Path {
+        self.0.store.root()
     }
 }
 
