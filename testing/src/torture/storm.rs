@@ -143,13 +143,14 @@ impl Seat {
                 return;
             }
         };
-        match random.u8(..10) {
-            0..4 => {
+        // A classic group waits out the session of each that dies or freezes: were there many, it would never settle.
+        match random.u8(..20) {
+            0..14 => {
                 report.leaves += 1;
                 process.term();
                 report.ended(process, End::Asked);
             }
-            4..7 => {
+            14..17 => {
                 report.kills += 1;
                 process.kill();
                 report.ended(process, End::Killed);
