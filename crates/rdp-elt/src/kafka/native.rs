@@ -33,6 +33,21 @@ pub(crate) enum Rebalance {
     Revoke { partitions: Vec<TopicPartition>, lost: bool },
 }
 
+impl Rebalance {
+    /// Answers for a consumer that is about to close: nothing is taken, what is asked for is given back.
+    fn refuse(self, client: *mut native::rd_kafka_t) {
+        let partitions = match self {
+            Rebalance::Assign(_) => Vec::new(),
+            Rebalance::Revoke { partitions, .. } => partitions,
+        };
+        // SAFETY: only called by the living client's owner and from its own callback.
+        let incremental = unsafe { speaks_incremental(client) };
+        if let Err(failed) = give_back(client, &partitions, incremental) {
+            tracing::warn!(error = ?failed, "partitions were not given back while closing");
+        }
+    }
+}
+
 pub(crate) struct NativeConsumer {
     queue: NonNull<native::rd_kafka_queue_t>,
     client: Client<Context>,
@@ -109,6 +124,7 @@ impl NativeConsumer {
 
     /// Replaces or extends the assignment; reading begins at these positions.
     pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
+        lock(&self.client.context().unanswered).take();
         let list = list_of(positions.iter())?;
         if incremental {
             // SAFETY: client and list are alive for the call.
@@ -122,6 +138,7 @@ impl NativeConsumer {
 
     /// Gives partitions back. Not incremental: all of them.
     pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+        lock(&self.client.context().unanswered).take();
         give_back(self.client.native_ptr(), partitions, incremental)
     }
 
@@ -208,7 +225,12 @@ impl NativeConsumer {
 
 impl Drop for NativeConsumer {
     fn drop(&mut self) {
-        self.client.context().closing.store(true, Ordering::SeqCst);
+        let context = self.client.context();
+        context.closing.store(true, Ordering::SeqCst);
+        // Closing would wait for ever for the answer to a rebalance that nobody will give any more.
+        if let Some(rebalance) = lock(&context.unanswered).take() {
+            rebalance.refuse(self.client.native_ptr());
+        }
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
         unsafe {
@@ -222,6 +244,8 @@ impl Drop for NativeConsumer {
 #[derive(Default)]
 struct Context {
     rebalances: Mutex<VecDeque<Rebalance>>,
+    /// The newest rebalance, until it is answered by an assignment.
+    unanswered: Mutex<Option<Rebalance>>,
     trouble: Mutex<Option<Error>>,
     closing: AtomicBool,
 }
@@ -247,22 +271,18 @@ unsafe extern "C" fn note_rebalance(
     // SAFETY: librdkafka passes the opaque pointer of the configuration, which is the client's living `Context`, and a
     // list that is valid during the callback.
     let (context, partitions) = unsafe { (&*opaque.cast::<Context>(), partitions_of(partitions)) };
-    let assigns = code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
-    if context.closing.load(Ordering::SeqCst) {
-        // SAFETY: the client is the one that calls us.
-        let incremental = unsafe { speaks_incremental(client) };
-        if let Err(failed) = give_back(client, if assigns { &[] } else { &partitions }, incremental) {
-            tracing::warn!(error = ?failed, "partitions were not given back while closing");
-        }
-        return;
-    }
-    let rebalance = if assigns {
+    let rebalance = if code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
         Rebalance::Assign(partitions)
     } else {
-        // SAFETY: as above.
+        // SAFETY: the client is the one that calls us.
         let lost = unsafe { native::rd_kafka_assignment_lost(client) } != 0;
         Rebalance::Revoke { partitions, lost }
     };
+    if context.closing.load(Ordering::SeqCst) {
+        rebalance.refuse(client);
+        return;
+    }
+    *lock(&context.unanswered) = Some(rebalance.clone());
     context.rebalances().push_back(rebalance);
 }
 
