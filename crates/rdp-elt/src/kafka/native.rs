@@ -33,21 +33,6 @@ pub(crate) enum Rebalance {
     Revoke { partitions: Vec<TopicPartition>, lost: bool },
 }
 
-impl Rebalance {
-    /// Answers for a consumer that is about to close: nothing is taken, what is asked for is given back.
-    fn refuse(self, client: *mut native::rd_kafka_t) {
-        let partitions = match self {
-            Rebalance::Assign(_) => Vec::new(),
-            Rebalance::Revoke { partitions, .. } => partitions,
-        };
-        // SAFETY: only called by the living client's owner and from its own callback.
-        let incremental = unsafe { speaks_incremental(client) };
-        if let Err(failed) = give_back(client, &partitions, incremental) {
-            tracing::warn!(error = ?failed, "partitions were not given back while closing");
-        }
-    }
-}
-
 pub(crate) struct NativeConsumer {
     queue: NonNull<native::rd_kafka_queue_t>,
     client: Client<Context>,
@@ -125,15 +110,7 @@ impl NativeConsumer {
     /// Replaces or extends the assignment; reading begins at these positions.
     pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
         lock(&self.client.context().unanswered).take();
-        let list = list_of(positions.iter())?;
-        if incremental {
-            // SAFETY: client and list are alive for the call.
-            let failed = unsafe { native::rd_kafka_incremental_assign(self.client.native_ptr(), list.ptr()) };
-            return check_object(failed, || "assign partitions".to_owned());
-        }
-        // SAFETY: client and list are alive for the call.
-        let code = unsafe { native::rd_kafka_assign(self.client.native_ptr(), list.ptr()) };
-        check(code, || "assign partitions".to_owned())
+        take_over(self.client.native_ptr(), positions, incremental)
     }
 
     /// Gives partitions back. Not incremental: all of them.
@@ -225,12 +202,18 @@ impl NativeConsumer {
 
 impl Drop for NativeConsumer {
     fn drop(&mut self) {
-        let context = self.client.context();
-        context.closing.store(true, Ordering::SeqCst);
-        // Closing would wait for ever for the answer to a rebalance that nobody will give any more.
-        if let Some(rebalance) = lock(&context.unanswered).take() {
-            rebalance.refuse(self.client.native_ptr());
+        // Closing would wait for ever for the answer to a rebalance that nobody else will give any more. An assignment is
+        // answered with an empty one: giving back is no answer to it.
+        let unanswered = lock(&self.client.context().unanswered).take();
+        let answered = match unanswered {
+            None => Ok(()),
+            Some(Rebalance::Assign(_)) => self.assign(&Positions::new(), self.is_incremental()),
+            Some(Rebalance::Revoke { partitions, .. }) => self.unassign(&partitions, self.is_incremental()),
+        };
+        if let Err(failed) = answered {
+            tracing::warn!(error = ?failed, "the last rebalance was not answered before closing");
         }
+        self.client.context().closing.store(true, Ordering::SeqCst);
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
         unsafe {
@@ -279,7 +262,15 @@ unsafe extern "C" fn note_rebalance(
         Rebalance::Revoke { partitions, lost }
     };
     if context.closing.load(Ordering::SeqCst) {
-        rebalance.refuse(client);
+        // SAFETY: as above.
+        let incremental = unsafe { speaks_incremental(client) };
+        let answered = match rebalance {
+            Rebalance::Assign(_) => take_over(client, &Positions::new(), incremental),
+            Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
+        };
+        if let Err(failed) = answered {
+            tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
+        }
         return;
     }
     *lock(&context.unanswered) = Some(rebalance.clone());
@@ -330,6 +321,18 @@ unsafe fn speaks_incremental(client: *mut native::rd_kafka_t) -> bool {
         let protocol = native::rd_kafka_rebalance_protocol(client);
         !protocol.is_null() && CStr::from_ptr(protocol).to_bytes() == b"COOPERATIVE"
     }
+}
+
+fn take_over(client: *mut native::rd_kafka_t, positions: &Positions, incremental: bool) -> Result<()> {
+    let list = list_of(positions.iter())?;
+    if incremental {
+        // SAFETY: client and list are alive for the call.
+        let failed = unsafe { native::rd_kafka_incremental_assign(client, list.ptr()) };
+        return check_object(failed, || "assign partitions".to_owned());
+    }
+    // SAFETY: client and list are alive for the call.
+    let code = unsafe { native::rd_kafka_assign(client, list.ptr()) };
+    check(code, || "assign partitions".to_owned())
 }
 
 fn give_back(client: *mut native::rd_kafka_t, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
