@@ -47,14 +47,16 @@ doc: ## Build the API's documentation
 	@echo "$(CARGO_TARGET_DIR)/doc/rdp_elt/index.html"
 
 .PHONY: bench
-bench: ## Run the benchmarks
+bench: ## Measure on a real Kafka, beside reading alone and a hand-written loader (BENCH="--records 1000000 --rounds 1")
 	@testing/setup.sh
-	cargo bench --workspace --locked --profile release --benches
+	cargo build $(CARGO_FLAGS) --bins --examples
+	$(CARGO_TARGET_DIR)/release/bench $(BENCH)
 
 .PHONY: torture
-torture: ## Kill the loader at every step, many times over (REPEATS=20)
+torture: ## Kill, fail, slow, freeze and rebalance the loader for hours, and compare (REPEATS=200 MINUTES=10 TORTURE="matrix storm zombies")
 	@testing/setup.sh
-	RDP_TORTURE=$(or $(REPEATS),20) cargo test $(CARGO_FLAGS) --test it crash:: -- --include-ignored --nocapture --test-threads 1
+	cargo build $(CARGO_FLAGS) --bins
+	$(CARGO_TARGET_DIR)/release/torture $(TORTURE) --repeats $(or $(REPEATS),200) --minutes $(or $(MINUTES),10)
 
 .PHONY: clean
 clean: ## Remove what was built, and what killed tests left behind

@@ -2,10 +2,16 @@
 """Doctors a landing as a bug of the engine would, so that tests can see whether the bug is found.
 
 doctor.py --list names the bugs; doctor.py FOLDER BUG changes one file (or its name) under FOLDER.
+
+A bug of the engine would seal what it wrote, so a doctored file gets checksums that are right: what finds it must look at
+what it says. Only the bugs at the end of the list are the disk's.
 """
 
 import json
+import re
+import struct
 import sys
+import zlib
 from decimal import Decimal
 from pathlib import Path
 
@@ -24,9 +30,11 @@ class File:
         self.ledger = json.loads(pq.read_metadata(path).metadata[b"rdp.ledger"])
 
     def write(self, path=None):
-        metadata = dict(self.schema.metadata or {}) | {b"rdp.ledger": json.dumps(self.ledger)}
+        own = {b"rdp.ledger": json.dumps(self.ledger), b"rdp.checksum": "crc32:" + "0" * 16 + ":" + "0" * 8 + ":" + "0" * 8}
+        metadata = dict(self.schema.metadata or {}) | own
         table = pa.Table.from_pylist(self.rows, schema=self.schema.with_metadata(metadata))
         pq.write_table(table, path or self.path, compression="zstd")
+        seal(path or self.path)
 
     def row(self, fits):
         """The first row that a bug can strike."""
@@ -37,6 +45,20 @@ class File:
         self.ledger["record_count"] = len(self.rows)
         self.ledger["quarantined_count"] = sum(row["_rdp_error"] is not None for row in self.rows)
         self.ledger["tombstone_count"] = sum(row["_kafka_tombstone"] for row in self.rows)
+
+
+def seal(path):
+    """Fills in the checksums: of the data, and of the footer with its own digits as zeros."""
+    content = path.read_bytes()
+    (footer,) = struct.unpack("<I", content[-8:-4])
+    data = content[: len(content) - 8 - footer]
+    tail = content[len(data) :]
+    unsealed = list(re.finditer(rb"crc32:0{16}:0{8}:0{8}", tail))[-1]
+    digits = b"crc32:%016x:%08x:" % (len(data), zlib.crc32(data))
+    tail = tail[: unsealed.start()] + digits + b"0" * 8 + tail[unsealed.end() :]
+    at = unsealed.start() + len(digits)
+    tail = tail[:at] + b"%08x" % zlib.crc32(tail) + tail[at + 8 :]
+    path.write_bytes(data + tail)
 
 
 def record_dropped(file):
@@ -134,6 +156,43 @@ def window_landed_by_a_zombie(file):
     zombie.write(file.path.with_name(f"{zombie.ledger['start']:020}.parquet"))
 
 
+def window_landed_twice_in_a_row(file):
+    """A commit that was reported as failed, and done again under the next range."""
+    again = File(file.path)
+    again.ledger["start"], again.ledger["end"] = file.ledger["end"], 2 * file.ledger["end"] - file.ledger["start"]
+    target = file.path.with_name(f"{again.ledger['start']:020}.parquet")
+    again.write(target)
+
+
+def range_ends_too_late(file):
+    """A position that ran ahead of the rows: the next file begins later than it did."""
+    last = max(file.path.parent.glob("*.parquet"))
+    late = File(last)
+    late.ledger["end"] += 5
+    late.write()
+
+
+def window_overlaps_the_one_before(file):
+    before = max(path for path in file.path.parent.glob("*.parquet") if path < file.path)
+    row = dict(File(before).rows[-1])
+    file.path.unlink()
+    file.rows.insert(0, row)
+    file.ledger["start"] = row["_kafka_offset"]
+    file.recount()
+    file.path = file.path.with_name(f"{row['_kafka_offset']:020}.parquet")
+
+
+def quarantined_record_as_good(file):
+    row = file.row(lambda row: row["_rdp_error"] is not None)
+    row["_rdp_error"] = row["_kafka_value"] = None
+    file.recount()
+
+
+def rows_of_another_partition(file):
+    for row in file.rows:
+        row["_kafka_partition"] += 1
+
+
 def file_lost(file):
     file.path.unlink()
     file.path = None
@@ -151,10 +210,18 @@ def file_cut_short(file):
     file.path = None
 
 
+def bit_flipped(file):
+    content = bytearray(file.path.read_bytes())
+    content[len(content) // 3] ^= 0x10
+    file.path.write_bytes(content)
+    file.path = None
+
+
+NOT_BUGS = {"main", "seal"}
 BUGS = {
     name: bug
     for name, bug in list(globals().items())
-    if callable(bug) and getattr(bug, "__module__", None) == __name__ and not isinstance(bug, type)
+    if callable(bug) and getattr(bug, "__module__", None) == __name__ and not isinstance(bug, type) and name not in NOT_BUGS
 }
 
 

@@ -58,7 +58,7 @@ pub(crate) fn kafka() -> PathBuf {
 }
 
 /// The Python that has the readers and clients.
-pub(crate) fn python() -> PathBuf {
+pub fn python() -> PathBuf {
     prepared(cache().join("venv"), "bin/python").join("bin/python")
 }
 

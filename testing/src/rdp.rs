@@ -17,18 +17,33 @@ pub struct Rdp {
 }
 
 impl Rdp {
-    /// `rdp COMMAND`, with the binary from the target folder that this test was built in.
+    /// `rdp COMMAND`, with the binary from `$RDP_BIN`, else from the target folder that this test was built in.
     pub fn new(command: &str) -> Self {
-        Self::at(built_binary(), command)
+        Self::at(Self::built_binary(), command)
     }
 
     /// `rdp COMMAND` with this binary: in the binary's own package pass `env!("CARGO_BIN_EXE_rdp")`, which cargo has
-    /// brought up to date. `$RDP_BIN` goes before it, to test another build.
-    pub fn at(binary: impl Into<PathBuf>, command: &str) -> Self {
-        let mut process = Command::new(std::env::var_os("RDP_BIN").map_or_else(|| binary.into(), PathBuf::from));
+    /// brought up to date.
+    pub fn at(binary: impl AsRef<Path>, command: &str) -> Self {
+        let mut process = Command::new(binary.as_ref());
         // What the person who runs the tests has set must not change them.
         process.arg(command).env_remove("RDP_FAILPOINT").env("NO_COLOR", "1").stdin(Stdio::null());
         Rdp { command: process }
+    }
+
+    /// The binary from `$RDP_BIN`, else from the target folder that this test was built in.
+    pub fn built_binary() -> PathBuf {
+        let named = std::env::var_os("RDP_BIN").map(PathBuf::from);
+        let target = std::env::var_os("CARGO_TARGET_DIR").map(|target| Path::new(&target).join("release/rdp"));
+        // A test binary is target/<profile>/deps/<name>.
+        let own = std::env::current_exe().ok();
+        let sibling = own.and_then(|own| Some(own.parent()?.parent()?.join("rdp")));
+        let candidates = match named {
+            Some(named) => vec![named],
+            None => target.into_iter().chain(sibling).collect(),
+        };
+        let found = candidates.iter().find(|binary| binary.is_file()).cloned();
+        found.unwrap_or_else(|| panic!("no rdp binary at {candidates:?}: run `make build`, or set RDP_BIN"))
     }
 
     /// Adds an argument.
@@ -181,14 +196,4 @@ impl Exit {
         assert!(self.code() == Some(code), "{name}: {status}, expected exit code {code}\n{stderr}\n{stdout}");
         self
     }
-}
-
-fn built_binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR").map(|target| Path::new(&target).join("release/rdp"));
-    // A test binary is target/<profile>/deps/<name>.
-    let own = std::env::current_exe().ok();
-    let sibling = own.and_then(|own| Some(own.parent()?.parent()?.join("rdp")));
-    let candidates: Vec<PathBuf> = target.into_iter().chain(sibling).collect();
-    let found = candidates.iter().find(|binary| binary.is_file()).cloned();
-    found.unwrap_or_else(|| panic!("no rdp binary at {candidates:?}: run `make build`"))
 }

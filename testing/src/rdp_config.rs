@@ -78,6 +78,22 @@ impl RdpConfig {
         self.set(&format!("/source/librdkafka/{key}"), value)
     }
 
+    /// Takes the consumer group out: a process then reads every partition.
+    #[must_use]
+    pub fn without_group(mut self) -> Self {
+        if let Some(source) = self.root.get_mut("source").and_then(Value::as_object_mut) {
+            source.remove("group_id");
+        }
+        self.write()
+    }
+
+    /// Lands where another config does.
+    #[must_use]
+    pub fn landing_of(self, other: &RdpConfig) -> Self {
+        let url = format!("file:{}", other.landing().display());
+        self.set("/sink/parquet/url", url)
+    }
+
     /// Sets any value, by its JSON pointer: `/loader/lanes`. Tables on the way are made.
     #[must_use]
     pub fn set(mut self, pointer: &str, value: impl Into<Value>) -> Self {

@@ -21,9 +21,17 @@ pub struct KafkaOptions {
     properties: Vec<(String, String)>,
     /// The ports of the proxies in front, each with a listener of its own.
     proxies: Vec<FaultProxy>,
+    heap_mib: Option<u32>,
 }
 
 impl KafkaOptions {
+    /// Sets the largest heap of the broker's process, in MiB; 512 by default.
+    #[must_use]
+    pub fn heap_mib(mut self, heap_mib: u32) -> Self {
+        self.heap_mib = Some(heap_mib);
+        self
+    }
+
     /// Sets a property of the broker, over what it usually has.
     #[must_use]
     pub fn property(mut self, key: &str, value: impl ToString) -> Self {
@@ -47,6 +55,7 @@ pub struct KafkaServer {
     process: Mutex<Option<ChildProcess>>,
     brokers: String,
     port: u16,
+    heap_mib: u32,
     folder: RunFolder,
 }
 
@@ -103,7 +112,9 @@ impl KafkaServer {
         );
         write(&data.join("meta.properties"), &identity);
         write(&folder.path().join("broker.properties"), &properties(member, options, port, &data));
-        let server = KafkaServer { process: Mutex::new(None), brokers: format!("127.0.0.1:{port}"), port, folder };
+        let brokers = format!("127.0.0.1:{port}");
+        let heap_mib = options.heap_mib.unwrap_or(512);
+        let server = KafkaServer { process: Mutex::new(None), brokers, port, heap_mib, folder };
         server.spawn();
         server
     }
@@ -203,7 +214,8 @@ impl KafkaServer {
             .arg(format!("-XX:SharedArchiveFile={}", kafka.join("broker.jsa").display()))
             .arg("-Xshare:auto")
             .arg(format!("-Dlog4j2.configurationFile={}", kafka.join("log4j2.yaml").display()))
-            .args(["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
+            .arg(format!("-Xmx{}m", self.heap_mib))
+            .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"])
             .args(["-cp", &format!("{}/libs/*", kafka.display()), "kafka.Kafka", "broker.properties"])
             .current_dir(self.folder.path())
             .stdin(std::process::Stdio::null())
@@ -319,6 +331,8 @@ group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
 group.consumer.min.session.timeout.ms=1000
 group.consumer.min.heartbeat.interval.ms=200
+group.consumer.session.timeout.ms=6000
+group.consumer.heartbeat.interval.ms=500
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
 controller.quorum.election.timeout.ms=500

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use serde::Serialize;
 
 use crate::exit;
 use crate::output::Output;
@@ -56,6 +57,8 @@ pub(crate) enum Command {
     Audit(Audit),
     /// Show how far each partition has landed, and its lag
     Positions(ConfigFile),
+    /// Measure what the topics cost to read, to load and to land; the landing and the group are left alone
+    Bench(Bench),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -131,6 +134,56 @@ pub(crate) struct Audit {
     /// Ask the ledger alone, not the broker
     #[arg(long)]
     pub(crate) offline: bool,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// Measure this stage; may stand several times. Without any, all
+    #[arg(long, value_enum, value_name = "STAGE")]
+    pub(crate) stage: Vec<BenchStage>,
+    /// Run this stage in this process, and tell the process that measures it
+    #[arg(long, hide = true, value_enum)]
+    pub(crate) inside: Option<BenchStage>,
+    /// The fresh folder that the land stage lands in
+    #[arg(long, hide = true, requires = "inside")]
+    pub(crate) into: Option<PathBuf>,
+}
+
+/// What `rdp bench` measures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum BenchStage {
+    /// Read every record and drop it
+    Consume,
+    /// Read and load every record, and drop the rows
+    Load,
+    /// Land every record in a fresh folder beside the landing, which is removed afterwards
+    Land,
+}
+
+impl BenchStage {
+    /// All, from the cheapest on.
+    pub(crate) const ALL: &[BenchStage] = &[BenchStage::Consume, BenchStage::Load, BenchStage::Land];
+
+    /// The stage as a person types it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            BenchStage::Consume => "consume",
+            BenchStage::Load => "load",
+            BenchStage::Land => "land",
+        }
+    }
+
+    /// What is done in it.
+    pub(crate) fn description(self) -> &'static str {
+        match self {
+            BenchStage::Consume => "reading every record and dropping it",
+            BenchStage::Load => "reading and loading every record, and dropping the rows",
+            BenchStage::Land => "landing every record in a fresh folder beside the landing",
+        }
+    }
 }
 
 impl Global {

@@ -15,6 +15,8 @@ pub(crate) enum Failure {
     NotClean,
     /// Whoever read stdout has seen enough: `rdp poll | head`. Not an error.
     PipeClosed,
+    /// A child process failed with this exit code and has told why.
+    Told(u8),
     /// Stopped at once by a second signal; the window in hand was given up.
     Stopped,
 }
@@ -26,6 +28,7 @@ impl Failure {
             Failure::Error(error) => error.kind().exit_code(),
             Failure::NotClean => NOT_CLEAN,
             Failure::PipeClosed => 0,
+            Failure::Told(code) => *code,
             Failure::Stopped => STOPPED,
         })
     }

@@ -4,6 +4,7 @@
 //! Kafka, no files, no SQL of its own.
 
 mod args;
+mod child;
 mod command;
 mod exit;
 mod number;

@@ -26,6 +26,11 @@ impl Screen {
         Screen { output: global.output, quiet: global.quiet, bars: MultiProgress::new() }
     }
 
+    /// The same screen that says nothing but errors.
+    pub(crate) fn to_quiet(&self) -> Self {
+        Screen { quiet: true, ..self.clone() }
+    }
+
     /// The form of the data on stdout.
     pub(crate) fn output(&self) -> Output {
         self.output
@@ -55,7 +60,7 @@ impl Screen {
             Failure::Error(error) => self.line(&as_json(error)),
             Failure::NotClean => self.say("the audit is not clean: see the findings"),
             Failure::Stopped => self.say("stopped at once; the next start goes on where the landed files end"),
-            Failure::PipeClosed => {}
+            Failure::PipeClosed | Failure::Told(_) => {}
         }
     }
 
@@ -66,7 +71,9 @@ impl Screen {
             (false, _) => GraphicalTheme::none(),
         };
         let mut text = String::new();
-        let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+        // Whoever reads a log looks for paths: they must stand in one piece.
+        let handler =
+            GraphicalReportHandler::new_themed(theme).with_width(100).with_wrap_lines(io::stderr().is_terminal());
         match handler.render_report(&mut text, &Report(error)) {
             Ok(()) => text.trim_end().to_owned(),
             Err(fmt::Error) => format!("{error:?}"),

@@ -1,7 +1,8 @@
 //! Measures payload load alone: seeded JSON records into landing rows, in CPU-seconds per million records, beside
 //! arrow-json's decoder and sonic-rs' serde deserializer on the same payloads.
 //!
-//! `cargo run --release --example bench_load [RECORDS]`; the three take turns, and the best turn of each counts.
+//! `cargo run --release --example bench_load [RECORDS [SEED [json]]]`; the three take turns, and the middle turn of each
+//! counts. With `json` it prints one JSON object, for `make bench`.
 
 use std::error::Error;
 use std::hint::black_box;
@@ -11,30 +12,48 @@ use arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use arrow_json::ReaderBuilder;
 use rdp_elt::load::{Format, LoadOptions, RecordLoader};
 use rdp_elt::{RecordHeader, RecordView, Schema, TopicPartition};
+use rdp_testing::{Purchases, purchases_schema};
 use serde::Deserialize;
+
+/// The allocator that the `rdp` binary runs with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let record_count: usize = std::env::args().nth(1).map_or(Ok(1_000_000), |text| text.parse())?;
-    let payloads = Payloads::seeded(record_count);
-    println!("{record_count} records of {} bytes on average", payloads.bytes.len() / record_count.max(1));
+    let seed: u64 = std::env::args().nth(2).map_or(Ok(SEED), |text| text.parse())?;
+    let payloads = Payloads::seeded(record_count, seed);
 
-    let mut best = [f64::INFINITY; 3];
+    let mut turns: [Vec<f64>; 3] = Default::default();
     for _ in 0..TURNS {
-        let turns = [by_record_loader(&payloads)?, by_arrow_json(&payloads)?, by_sonic(&payloads)?];
-        for (best, turn) in best.iter_mut().zip(turns) {
-            *best = best.min(turn * 1e6 / record_count as f64);
+        let turn = [by_record_loader(&payloads)?, by_arrow_json(&payloads)?, by_sonic(&payloads)?];
+        for (turns, seconds) in turns.iter_mut().zip(turn) {
+            turns.push(seconds * 1e6 / record_count as f64);
         }
     }
+    let [record_loader, arrow_json, sonic] = turns.map(|mut turns| {
+        turns.sort_by(f64::total_cmp);
+        turns[TURNS / 2]
+    });
+    if std::env::args().nth(3).as_deref() == Some("json") {
+        println!(r#"{{"record_loader":{record_loader},"arrow_json":{arrow_json},"sonic":{sonic}}}"#);
+        return Ok(());
+    }
+    println!("{record_count} records of {} bytes on average", payloads.bytes.len() / record_count.max(1));
     println!("{:<44} {:>8}", "", "CPU-s/M");
-    println!("{:<44} {:>8.3}", "RecordLoader, keys and _kafka_* columns too", best[0]);
-    println!("{:<44} {:>8.3}", "arrow-json ReaderBuilder, payload only", best[1]);
-    println!("{:<44} {:>8.3}", "sonic-rs into a borrowed struct, no columns", best[2]);
-    println!("RecordLoader / arrow-json: {:.2}", best[0] / best[1]);
+    println!("{:<44} {:>8.3}", "RecordLoader, keys and _kafka_* columns too", record_loader);
+    println!("{:<44} {:>8.3}", "arrow-json ReaderBuilder, payload only", arrow_json);
+    println!("{:<44} {:>8.3}", "sonic-rs into a borrowed struct, no columns", sonic);
+    println!("RecordLoader / arrow-json: {:.2}", record_loader / arrow_json);
     Ok(())
 }
 
 fn by_record_loader(payloads: &Payloads) -> Result<f64, Box<dyn Error>> {
-    let options = LoadOptions { format: Format::Json, schema: Schema::from_json(SCHEMA)?, ..LoadOptions::default() };
+    let options = LoadOptions {
+        format: Format::Json,
+        schema: Schema::from_json(&purchases_schema().to_string())?,
+        ..LoadOptions::default()
+    };
     let mut loader = RecordLoader::new(&options)?;
     let partition = TopicPartition::new("orders", 0);
     let headers: Vec<RecordHeader> = Vec::new();
@@ -60,9 +79,11 @@ fn by_record_loader(payloads: &Payloads) -> Result<f64, Box<dyn Error>> {
 
 fn by_arrow_json(payloads: &Payloads) -> Result<f64, Box<dyn Error>> {
     // It knows zones by their offset only.
-    let declared = Schema::from_json(SCHEMA)?.arrow_schema();
+    let declared = Schema::from_json(&purchases_schema().to_string())?.arrow_schema();
     let fields = declared.fields().iter().map(|field| match field.data_type() {
-        DataType::Timestamp(unit, Some(_)) => Field::new(field.name(), DataType::Timestamp(*unit, Some("+00:00".into())), true),
+        DataType::Timestamp(unit, Some(_)) => {
+            Field::new(field.name(), DataType::Timestamp(*unit, Some("+00:00".into())), true)
+        }
         _ => Field::clone(field),
     });
     let schema = Arc::new(ArrowSchema::new(fields.collect::<Vec<_>>()));
@@ -108,38 +129,13 @@ struct Payloads {
 }
 
 impl Payloads {
-    fn seeded(record_count: usize) -> Self {
-        let mut payloads = Payloads { bytes: Vec::with_capacity(record_count * 224), ends: Vec::with_capacity(record_count) };
-        let mut state = SEED;
-        let mut random = |below: u64| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (state >> 33) % below
-        };
-        for index in 0..record_count {
+    fn seeded(record_count: usize, seed: u64) -> Self {
+        let mut payloads =
+            Payloads { bytes: Vec::with_capacity(record_count * 224), ends: Vec::with_capacity(record_count) };
+        let mut purchases = Purchases::new(seed);
+        for _ in 0..record_count {
             let start = payloads.bytes.len();
-            let note = match random(4) {
-                0 => "null".to_owned(),
-                length => format!("\"{}\"", &NOTE[..length as usize * 12]),
-            };
-            let payload = format!(
-                r#"{{"order_id":{},"customer_id":{},"sku":"SKU-{:08}","quantity":{},"price":{}.{:02},"currency":"{}","paid":{},"created_at":"2024-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z","channel":"{}","note":{note}}}"#,
-                1_000_000_000 + index,
-                random(10_000_000),
-                random(100_000_000),
-                1 + random(20),
-                random(5_000),
-                random(100),
-                ["EUR", "USD", "GBP", "JPY"][random(4) as usize],
-                random(2) == 0,
-                1 + random(12),
-                1 + random(28),
-                random(24),
-                random(60),
-                random(60),
-                random(1000),
-                ["web", "mobile", "store", "partner"][random(4) as usize],
-            );
-            payloads.bytes.extend_from_slice(payload.as_bytes());
+            purchases.write_next(&mut payloads.bytes);
             payloads.ends.push((start, payloads.bytes.len()));
         }
         payloads
@@ -155,19 +151,6 @@ fn cpu_seconds() -> f64 {
     seconds(usage.ru_utime) + seconds(usage.ru_stime)
 }
 
-const SCHEMA: &str = r#"[
-    {"name": "order_id", "type": "int64", "required": true},
-    {"name": "customer_id", "type": "int64"},
-    {"name": "sku", "type": "utf8"},
-    {"name": "quantity", "type": "int32"},
-    {"name": "price", "type": "decimal(10,2)"},
-    {"name": "currency", "type": "utf8"},
-    {"name": "paid", "type": "bool"},
-    {"name": "created_at", "type": "timestamp(ms,UTC)"},
-    {"name": "channel", "type": "utf8"},
-    {"name": "note", "type": "utf8"}
-]"#;
-const NOTE: &str = "deliver after six, ring twice, thanks";
 const SLICE: usize = 32_768;
 const TURNS: usize = 5;
 const SEED: u64 = 20_240_531;

@@ -27,7 +27,10 @@ impl DataSet {
     /// [`Schema`](ErrorKind::Schema) where one of them has another schema.
     pub fn new(schema: SchemaRef, batches: Vec<RecordBatch>) -> Result<Self> {
         if let Some(place) = batches.iter().position(|rows| rows.schema_ref() != &schema) {
-            return Err(Error::new(ErrorKind::Schema, format!("make a data set: record batch {place} has another schema")));
+            return Err(Error::new(
+                ErrorKind::Schema,
+                format!("make a data set: record batch {place} has another schema"),
+            ));
         }
         Ok(DataSet { schema, batches })
     }
@@ -123,7 +126,8 @@ impl Encoder for Instant {
         };
         // A broker's timestamp may be past every calendar; then its number says more than null.
         match instant {
-            Some(instant) => out.extend_from_slice(format!("\"{}\"", instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)).as_bytes()),
+            Some(instant) => out
+                .extend_from_slice(format!("\"{}\"", instant.to_rfc3339_opts(SecondsFormat::AutoSi, true)).as_bytes()),
             None => out.extend_from_slice(epoch.to_string().as_bytes()),
         }
     }

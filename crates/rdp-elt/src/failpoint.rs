@@ -2,9 +2,11 @@
 //! weakest.
 //!
 //! Nothing happens unless the environment variable `RDP_FAILPOINT` says so. It holds `STEP=ACTION` pairs split by `;`:
-//! `RDP_FAILPOINT="file_written=kill"`. An action may say at which visit it strikes: `kill@3` (the third visit).
-//! Actions: `kill` (the process ends at once, as by `kill -9`), `error` (the step fails as `Unavailable`), `stop`
-//! (SIGSTOP to the own process), `delay:250` (milliseconds).
+//! `RDP_FAILPOINT="file_written=kill"`. An action may say at which visit it strikes: `kill@3` (the third visit); without
+//! it strikes at the first, and `delay` at every one. Actions: `kill` (the process ends at once, as by `kill -9`), `error`
+//! (the step fails as `Unavailable`), `stop` (SIGSTOP to the own process), `delay:250` (milliseconds).
+//!
+//! Every strike is logged before it strikes, so that a test can tell that it did.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -44,7 +46,8 @@ pub fn pass(step: &'static str) -> Result<()> {
 #[derive(Debug)]
 struct Armed {
     action: Action,
-    at_visit: u64,
+    /// `None`: at every visit.
+    at_visit: Option<u64>,
     visits: AtomicU64,
 }
 
@@ -59,9 +62,12 @@ enum Action {
 impl Armed {
     fn strike(&self, step: &str) -> Result<()> {
         let visit = self.visits.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.at_visit.is_some_and(|at_visit| visit != at_visit) {
+            return Ok(());
+        }
+        tracing::warn!(step, visit, action = ?self.action, "failpoint strikes");
         match &self.action {
             Action::Delay(time) => std::thread::sleep(*time),
-            _ if visit != self.at_visit => {}
             Action::Kill => signal_self(libc::SIGKILL),
             Action::Stop => signal_self(libc::SIGSTOP),
             Action::Fail => return Err(Error::unavailable(format!("failpoint {step} struck on visit {visit}"))),
@@ -86,7 +92,7 @@ fn arm(text: &str) -> BTreeMap<String, Armed> {
     for pair in text.split(';').filter(|pair| !pair.trim().is_empty()) {
         match parse(pair.trim()) {
             Some((step, point)) => {
-                tracing::warn!(step, action = ?point.action, visit = point.at_visit, "failpoint armed");
+                tracing::warn!(step, action = ?point.action, visit = ?point.at_visit, "failpoint armed");
                 armed.insert(step.to_owned(), point);
             }
             None => {
@@ -101,8 +107,9 @@ fn arm(text: &str) -> BTreeMap<String, Armed> {
 fn parse(pair: &str) -> Option<(&str, Armed)> {
     let (step, action) = pair.split_once('=')?;
     let (action, at_visit) = match action.split_once('@') {
-        Some((action, visit)) => (action, visit.parse().ok()?),
-        None => (action, 1),
+        Some((action, visit)) => (action, Some(visit.parse().ok()?)),
+        None if action.starts_with("delay:") => (action, None),
+        None => (action, Some(1)),
     };
     let action = match action {
         "kill" => Action::Kill,

@@ -50,11 +50,14 @@ pub struct RecordView<'a> {
 /// The headers of one record, in their order.
 pub trait Headers {
     /// Calls `each` with every header's name and value. A name is UTF-8 by the protocol, but nobody checks it before us.
-    fn visit(&self, each: &mut dyn FnMut(&[u8], Option<&[u8]>));
+    fn visit(&self, each: HeaderVisitor<'_>);
 }
 
+/// Takes a header's name and value.
+pub type HeaderVisitor<'a> = &'a mut dyn FnMut(&[u8], Option<&[u8]>);
+
 impl Headers for [RecordHeader] {
-    fn visit(&self, each: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn visit(&self, each: HeaderVisitor<'_>) {
         for header in self {
             each(header.name.as_bytes(), header.value.as_deref());
         }
@@ -62,7 +65,7 @@ impl Headers for [RecordHeader] {
 }
 
 impl Headers for Vec<RecordHeader> {
-    fn visit(&self, each: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn visit(&self, each: HeaderVisitor<'_>) {
         self.as_slice().visit(each);
     }
 }

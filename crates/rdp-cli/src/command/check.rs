@@ -1,5 +1,7 @@
 //! `rdp check`: what a config means, or all that is wrong with it; with `--connect`, whether broker and sink agree.
 
+use std::time::Duration;
+
 use rdp_elt::config::{Config, SinkConfig};
 use rdp_elt::kafka::{Cluster, StartPosition};
 use rdp_elt::load::{Format, LoadOptions, OnError, UnknownFields};
@@ -45,7 +47,11 @@ fn meaning(config: &Config) -> Vec<Finding> {
     let group = source.group_id().map_or_else(|| "without a group".to_owned(), |group| format!("as group {group}"));
     let limits = config.limits();
     let loader = config.loader_options();
-    let give_up = loader.give_up_after.map_or_else(|| "never".to_owned(), |time| format!("after {time:?}"));
+    let give_up = match loader.give_up_after {
+        None => "after 5 minutes in `rdp load`, never in `rdp run`".to_owned(),
+        Some(Duration::MAX) => "never".to_owned(),
+        Some(time) => format!("after {time:?}"),
+    };
     vec![
         Finding {
             part: "source",

@@ -23,7 +23,7 @@ pub(super) async fn run(path: &Path, until: Until, screen: &Screen) -> Result<()
     signals.abort();
     let landed = landed?;
     screen.output().object(&landed.to_json())?;
-    screen.say(landed.summary());
+    screen.say(landed.summary(until));
     if shutdown.is_immediate() {
         return Err(Failure::Stopped);
     }
@@ -63,15 +63,19 @@ pub(super) async fn land(
 }
 
 impl Landed {
-    /// Two lines for a person.
-    fn summary(&self) -> String {
+    /// Two lines for a person. How fast it was is said only of a bounded run: the other one waits most of the time.
+    fn summary(&self, until: Until) -> String {
         let report = &self.report;
         if report.record_count == 0 {
             return format!("nothing new to land: {} is up to date ({})", self.sink, seconds(self.time));
         }
         let rate = u128::from(report.record_count) * 1000 / self.time.as_millis().max(1);
+        let rate = match until {
+            Until::LogEnd => format!(": {} records/s", grouped(i128::try_from(rate).unwrap_or(i128::MAX))),
+            _ => String::new(),
+        };
         format!(
-            "landed {} ({} quarantined, {}) in {}\n{} in {}, {}: {} records/s",
+            "landed {} ({} quarantined, {}) in {}\n{} in {}, {}{rate}",
             counted(report.record_count, "record"),
             grouped(report.quarantined_count),
             counted(report.tombstone_count, "tombstone"),
@@ -79,7 +83,6 @@ impl Landed {
             bytes(report.landed_bytes),
             counted(self.file_count, "file"),
             seconds(self.time),
-            grouped(i128::try_from(rate).unwrap_or(i128::MAX)),
         )
     }
 

@@ -1,6 +1,7 @@
 //! The commands, one per file: convert, call the library, print.
 
 mod audit;
+mod bench;
 mod check;
 mod completions;
 mod demo;
@@ -30,6 +31,7 @@ pub(crate) async fn run(command: &Command, screen: &Screen) -> Result<(), Failur
         Command::Sql(args) => sql::run(args, screen).await,
         Command::Audit(args) => audit::run(args, screen).await,
         Command::Positions(args) => positions::run(&args.config, screen).await,
+        Command::Bench(args) => bench::run(args, screen).await,
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -2,10 +2,13 @@
 //!
 //! These tests live beside the binary because cargo brings it up to date for them alone.
 
-mod crash;
+mod bench;
+mod disk;
 mod landing;
 mod oracle;
 mod rebalance;
+mod shutdown;
+mod torture;
 
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! `[window]` and `[loader]`: when a poll window closes, and how the engine goes about it.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use super::section::Section;
@@ -18,7 +20,7 @@ pub(super) fn read_window(section: &Section<'_>) -> WindowLimits {
     limits
 }
 
-/// Reads `[loader]`. `give_up_after = "never"` is the default.
+/// Reads `[loader]`. Without `give_up_after` it depends on whether the run is bounded.
 pub(super) fn read_loader(section: &Section<'_>) -> LoaderOptions {
     let defaults = LoaderOptions::default();
     let never = section.value("give_up_after").and_then(Value::as_str) == Some("never");
@@ -26,7 +28,7 @@ pub(super) fn read_loader(section: &Section<'_>) -> LoaderOptions {
         lanes: section.count("lanes").unwrap_or(defaults.lanes),
         memory_bytes: section.size("memory").unwrap_or(defaults.memory_bytes),
         retry_cap: section.duration("retry_cap").unwrap_or(defaults.retry_cap),
-        give_up_after: if never { None } else { section.duration("give_up_after").or(defaults.give_up_after) },
+        give_up_after: if never { Some(Duration::MAX) } else { section.duration("give_up_after") },
     };
     section.finish();
     options

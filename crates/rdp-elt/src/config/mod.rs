@@ -131,7 +131,8 @@ impl Config {
     /// [`Config`](crate::ErrorKind::Config) where the file names none, and what the sink's own opening gives.
     pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
         match &self.sink {
-            Some(sink) => sink.open(),
+            // A quarter is librdkafka's; the open window and the one in flight share the rest.
+            Some(sink) => sink.open(self.loader.memory_bytes / 8 * 3 / self.loader.lanes.max(1)),
             None => Err(Error::config("open sink: the config names none").with_help(sink::HOW_TO_NAME_ONE)),
         }
     }

@@ -29,9 +29,13 @@ impl SinkConfig {
         }
     }
 
-    pub(super) fn open(&self) -> Result<Arc<dyn Sink>> {
+    /// Opens it; one landing holds at most `memory_bytes`.
+    pub(super) fn open(&self, memory_bytes: usize) -> Result<Arc<dyn Sink>> {
         match self {
-            SinkConfig::Parquet { url, options } => Ok(Arc::new(ParquetSink::open(url, options.clone())?)),
+            SinkConfig::Parquet { url, options } => {
+                let options = ParquetSinkOptions { memory_bytes, ..options.clone() };
+                Ok(Arc::new(ParquetSink::open(url, options)?))
+            }
         }
     }
 }

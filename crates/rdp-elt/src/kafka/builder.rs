@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 
 use super::error::setting_error;
 use super::keys::{KNOWN, nearest, owned_by};
@@ -70,6 +71,8 @@ pub struct KafkaConsumerBuilder {
     start: StartPosition,
     isolation: Isolation,
     queue_bytes: usize,
+    /// Whether the end of a partition is an event.
+    end_events: bool,
     /// librdkafka's keys as they were given; they win over RDP's defaults.
     settings: BTreeMap<String, String>,
 }
@@ -85,6 +88,7 @@ impl KafkaConsumerBuilder {
             start: StartPosition::Earliest,
             isolation: Isolation::ReadCommitted,
             queue_bytes: DEFAULT_QUEUE_BYTES,
+            end_events: false,
             settings: BTreeMap::new(),
         }
     }
@@ -182,6 +186,21 @@ impl KafkaConsumerBuilder {
         self.isolation
     }
 
+    /// Whether the group deals the partitions out. Partitions that were named are read whoever else is in the group,
+    /// which is then only told how far they have come.
+    pub(crate) fn joins_group(&self) -> bool {
+        self.group_id.is_some() && self.partitions.is_none()
+    }
+
+    /// Asks for an event at the end of each partition, which a bounded read ends by.
+    ///
+    /// Never for an unbounded one: a batch call counts the event as a record and remembers the position behind it as
+    /// consumed. A cooperative rebalance goes on reading from there, and the next record of the partition is lost.
+    pub(crate) fn with_end_events(mut self) -> Self {
+        self.end_events = true;
+        self
+    }
+
     /// Caps what librdkafka holds in its queues, in bytes. Default 48 MiB. One fetch response that is under way comes on
     /// top, of at most half of it.
     pub(crate) fn with_queue_bytes(mut self, bytes: usize) -> Self {
@@ -213,6 +232,8 @@ impl KafkaConsumerBuilder {
     pub(crate) fn client_config(&self) -> Result<ClientConfig> {
         self.check()?;
         let mut config = ClientConfig::new();
+        // Our own subscriber decides what is shown; without this librdkafka's warnings would be dropped before it.
+        config.set_log_level(RDKafkaLogLevel::Debug);
         for (key, value) in DEFAULTS {
             config.set(*key, *value);
         }
@@ -232,6 +253,7 @@ impl KafkaConsumerBuilder {
         for (key, value) in FIXED {
             config.set(*key, *value);
         }
+        config.set("enable.partition.eof", self.end_events.to_string());
         Ok(config)
     }
 
@@ -296,12 +318,8 @@ const DEFAULTS: &[(&str, &str)] = &[
 ];
 
 /// What the engine's promises rest on. Nobody overrides them.
-const FIXED: &[(&str, &str)] = &[
-    ("auto.offset.reset", "error"),
-    ("enable.auto.commit", "false"),
-    ("enable.auto.offset.store", "false"),
-    ("enable.partition.eof", "true"),
-];
+const FIXED: &[(&str, &str)] =
+    &[("auto.offset.reset", "error"), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")];
 
 const STAND_IN_GROUP: &str = "rdp-without-group";
 

@@ -10,10 +10,11 @@ use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
 use serde::Serialize;
 
-use super::admin::{Admin, TopicDescription};
+use super::admin::Admin;
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 use super::error::from_code;
 use super::keys::near;
+use super::question::TopicDescription;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::SourceIdentity;

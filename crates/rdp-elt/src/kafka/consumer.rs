@@ -51,6 +51,7 @@ struct Owned {
     /// Its group in the slice that is being filled.
     group: Option<usize>,
     paused: bool,
+    must_seek: bool,
 }
 
 impl Owned {
@@ -67,7 +68,7 @@ impl KafkaConsumer {
     pub fn open(builder: &KafkaConsumerBuilder) -> Result<Self> {
         let native = NativeConsumer::open(&builder.client_config()?)?;
         let mut own_assignment = None;
-        if builder.group().is_some() {
+        if builder.joins_group() {
             native.subscribe(builder.topic_names())?;
         } else {
             own_assignment = Some(match builder.assigned_partitions() {
@@ -246,8 +247,9 @@ impl KafkaConsumer {
             }
         }
         self.sync_paused()?;
-        if slice.record_count > 0 {
-            self.average_record_bytes = (slice.byte_count / slice.record_count).max(1);
+        self.seek_where_ended()?;
+        if let Some(average) = slice.byte_count.checked_div(slice.record_count) {
+            self.average_record_bytes = average.max(1);
             return Ok(Polled::Slice(slice));
         }
         if let Some(late) = self.late_error.take() {
@@ -259,23 +261,25 @@ impl KafkaConsumer {
     /// Takes what the group gave; reading begins at `positions`, which name every partition of it.
     pub(crate) fn assign(&mut self, positions: Positions) -> Result<()> {
         let incremental = self.is_incremental();
-        if incremental || self.builder.group().is_none() {
+        if incremental || !self.builder.joins_group() {
             self.owned.retain(|owned| positions.position(&owned.partition).is_none());
         } else {
             self.owned.clear();
         }
-        let kept = if incremental { self.positions() } else { Positions::new() };
         self.owned.extend(positions.iter().map(|(partition, position)| Owned {
             partition: partition.clone(),
             position,
             end: self.ends.as_ref().and_then(|ends| ends.position(partition)),
             group: None,
             paused: false,
+            must_seek: false,
         }));
         let assigned = if incremental { positions } else { self.positions() };
         self.native.assign(&assigned, incremental)?;
-        self.native.seek(&kept, SEEK_TIMEOUT)?;
-        self.owned.iter_mut().for_each(|owned| owned.paused &= incremental);
+        // librdkafka keeps a pause over a loss and a return of the partition.
+        self.native.set_paused(assigned.partitions(), false)?;
+        let resumed = |owned: &&mut Owned| assigned.position(&owned.partition).is_some();
+        self.owned.iter_mut().filter(resumed).for_each(|owned| owned.paused = false);
         self.sync_paused()
     }
 
@@ -286,8 +290,7 @@ impl KafkaConsumer {
             true => self.owned.retain(|owned| !partitions.contains(&owned.partition)),
             false => self.owned.clear(),
         }
-        self.native.unassign(partitions, incremental)?;
-        self.native.seek(&self.positions(), SEEK_TIMEOUT)
+        self.native.unassign(partitions, incremental)
     }
 
     /// Tells the group how far it has come, in the background. For lag tools only; losing it costs nothing.
@@ -374,6 +377,9 @@ impl KafkaConsumer {
             let reached = message.offset().min(owned.end.unwrap_or(i64::MAX));
             let moved = reached > owned.position;
             owned.position = owned.position.max(reached);
+            // librdkafka now believes that the record at this position was consumed, and would go on behind it after a
+            // pause. A partition that is done is sought before it is read again; any other one is sought now.
+            owned.must_seek = !owned.is_done();
             return moved;
         }
         let failed = error::from_code(&format!("poll {place}"), code.into(), Some(&message.error_text()));
@@ -386,31 +392,30 @@ impl KafkaConsumer {
     }
 
     fn is_incremental(&self) -> bool {
-        self.builder.group().is_some() && self.native.is_incremental()
+        self.builder.joins_group() && self.native.is_incremental()
     }
 
     fn owner(&self, message: &Message) -> Option<usize> {
         let (topic, partition) = (message.topic(), message.partition());
-        self.owned
-            .iter()
-            .position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
+        self.owned.iter().position(|owned| owned.partition.partition == partition && &*owned.partition.topic == topic)
+    }
+
+    fn seek_where_ended(&mut self) -> Result<()> {
+        if !self.owned.iter().any(|owned| owned.must_seek) {
+            return Ok(());
+        }
+        let ended = self.owned.iter().filter(|owned| owned.must_seek);
+        let positions = ended.map(|owned| (owned.partition.clone(), owned.position)).collect();
+        self.owned.iter_mut().for_each(|owned| owned.must_seek = false);
+        self.seek(&positions)
     }
 
     /// Fetches what is to be fetched: nothing while held back, and no partition that is done.
-    ///
-    /// librdkafka goes on after a pause where it believes the application to be, and its batch call counts the
-    /// end-of-partition event as a record: it would go on one past the end of the log, and miss the record that comes
-    /// next. So whatever was paused, by us or by an incremental rebalance, is sought to the position that we know of.
     fn sync_paused(&mut self) -> Result<()> {
         for paused in [true, false] {
             let wanted = |owned: &Owned| (self.held || owned.is_done()) == paused && owned.paused != paused;
             if !self.owned.iter().any(wanted) {
                 continue;
-            }
-            if !paused {
-                let resumed = self.owned.iter().filter(|owned| wanted(owned));
-                let positions = resumed.map(|owned| (owned.partition.clone(), owned.position)).collect();
-                self.native.seek(&positions, SEEK_TIMEOUT)?;
             }
             let changed = self.owned.iter().filter(|owned| wanted(owned)).map(|owned| &owned.partition);
             self.native.set_paused(changed, paused)?;

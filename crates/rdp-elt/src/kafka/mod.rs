@@ -9,6 +9,7 @@ mod error;
 mod foreign;
 mod keys;
 mod native;
+mod question;
 mod scan;
 mod security;
 mod slice;

@@ -33,6 +33,23 @@ pub(crate) enum Rebalance {
     Revoke { partitions: Vec<TopicPartition>, lost: bool },
 }
 
+impl Rebalance {
+    /// Answers for a consumer that is about to close: nothing is taken, what is asked for is given back. Closing would
+    /// wait for the answer for ever.
+    fn refuse(self, client: *mut native::rd_kafka_t) {
+        // SAFETY: only called by the living client's owner and from its own callback.
+        let incremental = unsafe { speaks_incremental(client) };
+        let refused = match self {
+            // Only an assignment answers an assignment, even if it is an empty one.
+            Rebalance::Assign(_) => take(client, &Positions::new(), incremental),
+            Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
+        };
+        if let Err(failed) = refused {
+            tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
+        }
+    }
+}
+
 pub(crate) struct NativeConsumer {
     queue: NonNull<native::rd_kafka_queue_t>,
     client: Client<Context>,
@@ -109,14 +126,16 @@ impl NativeConsumer {
 
     /// Replaces or extends the assignment; reading begins at these positions.
     pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
+        take(self.client.native_ptr(), positions, incremental)?;
         lock(&self.client.context().unanswered).take();
-        take_over(self.client.native_ptr(), positions, incremental)
+        Ok(())
     }
 
     /// Gives partitions back. Not incremental: all of them.
     pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+        give_back(self.client.native_ptr(), partitions, incremental)?;
         lock(&self.client.context().unanswered).take();
-        give_back(self.client.native_ptr(), partitions, incremental)
+        Ok(())
     }
 
     /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
@@ -202,18 +221,12 @@ impl NativeConsumer {
 
 impl Drop for NativeConsumer {
     fn drop(&mut self) {
-        // Closing would wait for ever for the answer to a rebalance that nobody else will give any more. An assignment is
-        // answered with an empty one: giving back is no answer to it.
-        let unanswered = lock(&self.client.context().unanswered).take();
-        let answered = match unanswered {
-            None => Ok(()),
-            Some(Rebalance::Assign(_)) => self.assign(&Positions::new(), self.is_incremental()),
-            Some(Rebalance::Revoke { partitions, .. }) => self.unassign(&partitions, self.is_incremental()),
-        };
-        if let Err(failed) = answered {
-            tracing::warn!(error = ?failed, "the last rebalance was not answered before closing");
+        let context = self.client.context();
+        context.closing.store(true, Ordering::SeqCst);
+        // Closing would wait for ever for the answer to a rebalance that nobody will give any more.
+        if let Some(rebalance) = lock(&context.unanswered).take() {
+            rebalance.refuse(self.client.native_ptr());
         }
-        self.client.context().closing.store(true, Ordering::SeqCst);
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
         unsafe {
@@ -262,15 +275,7 @@ unsafe extern "C" fn note_rebalance(
         Rebalance::Revoke { partitions, lost }
     };
     if context.closing.load(Ordering::SeqCst) {
-        // SAFETY: as above.
-        let incremental = unsafe { speaks_incremental(client) };
-        let answered = match rebalance {
-            Rebalance::Assign(_) => take_over(client, &Positions::new(), incremental),
-            Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
-        };
-        if let Err(failed) = answered {
-            tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
-        }
+        rebalance.refuse(client);
         return;
     }
     *lock(&context.unanswered) = Some(rebalance.clone());
@@ -305,7 +310,8 @@ unsafe extern "C" fn forward_log(
     line: *const c_char,
 ) {
     // SAFETY: both are C strings that are valid during the callback.
-    let (facility, line) = unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
+    let (facility, line) =
+        unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
     match level {
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),
@@ -323,7 +329,7 @@ unsafe fn speaks_incremental(client: *mut native::rd_kafka_t) -> bool {
     }
 }
 
-fn take_over(client: *mut native::rd_kafka_t, positions: &Positions, incremental: bool) -> Result<()> {
+fn take(client: *mut native::rd_kafka_t, positions: &Positions, incremental: bool) -> Result<()> {
     let list = list_of(positions.iter())?;
     if incremental {
         // SAFETY: client and list are alive for the call.

@@ -30,7 +30,7 @@ pub(crate) fn scan_offsets(
     if ranges.values().all(Vec::is_empty) {
         return Ok(());
     }
-    let config = source.clone().isolation(isolation).without_group().client_config()?;
+    let config = source.clone().isolation(isolation).without_group().with_end_events().client_config()?;
     let mut consumer = NativeConsumer::open(&config)?;
     // One range of each partition at a time.
     for round in 0.. {

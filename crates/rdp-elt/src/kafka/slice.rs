@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use rdkafka_sys as native;
 
 use crate::offset::TopicPartition;
-use crate::record::{Headers, RecordView};
+use crate::record::{HeaderVisitor, Headers, RecordView};
 
 /// Messages of one round, and which of them are records of which partition. Given back to librdkafka on drop.
 #[derive(Default)]
@@ -98,12 +98,18 @@ impl Message {
                 bytes(message.payload.cast(), message.len),
             )
         };
-        RecordView { offset: message.offset, timestamp: (timestamp >= 0).then_some(timestamp), key, value, headers: self }
+        RecordView {
+            offset: message.offset,
+            timestamp: (timestamp >= 0).then_some(timestamp),
+            key,
+            value,
+            headers: self,
+        }
     }
 }
 
 impl Headers for Message {
-    fn visit(&self, each: &mut dyn FnMut(&[u8], Option<&[u8]>)) {
+    fn visit(&self, each: HeaderVisitor<'_>) {
         let mut headers = std::ptr::null_mut();
         // SAFETY: the message is ours; librdkafka keeps the headers alive as long as the message, names are C strings,
         // and values are null or `size` bytes.

@@ -17,7 +17,7 @@ use crate::schema::{
 pub struct WindowLimits {
     /// Records. Default 1,000,000. More: fewer, larger files, and more to read again after a crash.
     pub max_records: usize,
-    /// Bytes of keys, values and headers as they were on the wire, decompressed. Default 256 MiB.
+    /// Bytes of keys and values, decompressed. Default 256 MiB.
     pub max_bytes: usize,
     /// Time since the window's first record. Default 60 s. Longer: fewer, larger files, and data later.
     pub max_wait: Duration,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, MapArray, NullBufferBuilder, PrimitiveArray, StringArray,
-    StructArray,
+    ArrayRef, BinaryArray, BooleanArray, BooleanBufferBuilder, ListArray, MapArray, NullBufferBuilder, PrimitiveArray,
+    StringArray, StructArray,
 };
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, DataType as ArrowType, Date32Type, Decimal128Type, Field as ArrowField, Float32Type, Float64Type,
-    Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType,
-    TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
+    ArrowPrimitiveType, DataType as ArrowType, Date32Type, Decimal128Type, Field as ArrowField, Float32Type,
+    Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
 use super::json::Names;
@@ -167,9 +167,9 @@ impl Column {
             Values::Float32(vec) => primitive::<Float32Type>(vec, nulls, rows)?,
             Values::Float64(vec) => primitive::<Float64Type>(vec, nulls, rows)?,
             Values::Date(vec) => primitive::<Date32Type>(vec, nulls, rows)?,
-            Values::Decimal(vec) => Arc::new(
-                take_primitive::<Decimal128Type>(vec, nulls, rows)?.with_data_type(self.data_type.to_arrow()),
-            ),
+            Values::Decimal(vec) => {
+                Arc::new(take_primitive::<Decimal128Type>(vec, nulls, rows)?.with_data_type(self.data_type.to_arrow()))
+            }
             Values::Timestamp(vec) => timestamps(vec, nulls, rows, &self.data_type.to_arrow())?,
             Values::Utf8(bytes) | Values::Json(bytes) => bytes.finish_utf8(nulls)?,
             Values::Binary(bytes) => bytes.finish_binary(nulls)?,
@@ -197,12 +197,20 @@ impl Column {
     }
 }
 
-fn take_primitive<T: ArrowPrimitiveType>(vec: &mut Vec<T::Native>, nulls: Option<NullBuffer>, rows: usize) -> Result<PrimitiveArray<T>> {
+fn take_primitive<T: ArrowPrimitiveType>(
+    vec: &mut Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+    rows: usize,
+) -> Result<PrimitiveArray<T>> {
     let full = std::mem::replace(vec, Vec::with_capacity(rows));
     PrimitiveArray::try_new(ScalarBuffer::from(full), nulls).map_err(misbuilt)
 }
 
-fn primitive<T: ArrowPrimitiveType>(vec: &mut Vec<T::Native>, nulls: Option<NullBuffer>, rows: usize) -> Result<ArrayRef> {
+fn primitive<T: ArrowPrimitiveType>(
+    vec: &mut Vec<T::Native>,
+    nulls: Option<NullBuffer>,
+    rows: usize,
+) -> Result<ArrayRef> {
     Ok(Arc::new(take_primitive::<T>(vec, nulls, rows)?))
 }
 
@@ -212,10 +220,15 @@ fn timestamps(vec: &mut Vec<i64>, nulls: Option<NullBuffer>, rows: usize, data_t
     };
     let zone = zone.clone();
     Ok(match unit {
-        TimeUnit::Second => Arc::new(take_primitive::<TimestampSecondType>(vec, nulls, rows)?.with_timezone_opt(zone)),
-        TimeUnit::Millisecond => Arc::new(take_primitive::<TimestampMillisecondType>(vec, nulls, rows)?.with_timezone_opt(zone)),
-        TimeUnit::Microsecond => Arc::new(take_primitive::<TimestampMicrosecondType>(vec, nulls, rows)?.with_timezone_opt(zone)),
-        TimeUnit::Nanosecond => Arc::new(take_primitive::<TimestampNanosecondType>(vec, nulls, rows)?.with_timezone_opt(zone)),
+        TimeUnit::Second | TimeUnit::Millisecond => {
+            Arc::new(take_primitive::<TimestampMillisecondType>(vec, nulls, rows)?.with_timezone_opt(zone))
+        }
+        TimeUnit::Microsecond => {
+            Arc::new(take_primitive::<TimestampMicrosecondType>(vec, nulls, rows)?.with_timezone_opt(zone))
+        }
+        TimeUnit::Nanosecond => {
+            Arc::new(take_primitive::<TimestampNanosecondType>(vec, nulls, rows)?.with_timezone_opt(zone))
+        }
     })
 }
 
@@ -318,7 +331,9 @@ impl Bytes {
     pub(crate) fn repeated_since(&self, first: usize) -> Option<&[u8]> {
         let count = self.len() - first;
         if count <= FEW_ROWS {
-            return (first..self.len()).find(|row| (first..*row).any(|other| self.row(other) == self.row(*row))).map(|row| self.row(row));
+            return (first..self.len())
+                .find(|row| (first..*row).any(|other| self.row(other) == self.row(*row)))
+                .map(|row| self.row(row));
         }
         let mut rows: Vec<&[u8]> = (first..self.len()).map(|row| self.row(row)).collect();
         rows.sort_unstable();
@@ -362,4 +377,3 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// So few rows are compared one by one quicker than sorted.
 const FEW_ROWS: usize = 24;
-

@@ -7,18 +7,13 @@
 use std::str;
 
 use super::misfit::Misfit;
+use super::quoted::{Quoted, plain_length};
+use super::token::Token;
 
 /// A place in a payload.
 pub(crate) struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
-}
-
-/// A string as it stands between its quotes; its escapes are valid and not decoded yet.
-#[derive(Clone, Copy)]
-pub(crate) struct Quoted<'a> {
-    pub(crate) raw: &'a [u8],
-    pub(crate) escaped: bool,
 }
 
 /// An integer literal of at most 64 bits without its sign.
@@ -31,10 +26,12 @@ pub(crate) struct Integer {
 impl<'a> Cursor<'a> {
     /// Stands before the first byte of a payload, which must be UTF-8.
     pub(crate) fn new(payload: &'a [u8]) -> Result<Self, Misfit> {
-        match str::from_utf8(payload) {
-            Ok(_) => Ok(Cursor { text: payload, at: 0 }),
-            Err(error) => Err(Misfit::not_json(error.valid_up_to(), "UTF-8")),
+        if !payload.is_ascii()
+            && let Err(error) = str::from_utf8(payload)
+        {
+            return Err(Misfit::not_json(error.valid_up_to(), "UTF-8"));
         }
+        Ok(Cursor { text: payload, at: 0 })
     }
 
     /// Where it stands, in bytes.
@@ -83,6 +80,16 @@ impl<'a> Cursor<'a> {
         found
     }
 
+    /// Passes this token if it stands here.
+    #[inline]
+    pub(crate) fn eat_token(&mut self, token: &Token) -> bool {
+        let found = token.begins(&self.text[self.at..]);
+        if found {
+            self.at += token.text().len();
+        }
+        found
+    }
+
     /// Whether all of the payload is read, but for white space.
     pub(crate) fn end(&mut self) -> Result<(), Misfit> {
         self.skip_space();
@@ -125,8 +132,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes a string.
-    #[inline]
+    /// Passes a string. Inlined by force: what it returns would go through memory otherwise, and the reader would wait for it.
+    #[inline(always)]
     pub(crate) fn string(&mut self) -> Result<Quoted<'a>, Misfit> {
         if self.peek() != b'"' {
             return Err(self.expected("a string"));
@@ -138,9 +145,9 @@ impl<'a> Cursor<'a> {
             self.at += plain_length(&self.text[self.at..]);
             match self.text.get(self.at) {
                 Some(b'"') => {
-                    let raw = &self.text[start..self.at];
+                    let length = self.at - start;
                     self.at += 1;
-                    return Ok(Quoted { raw, escaped });
+                    return Ok(Quoted::new(&self.text[start..], length, escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -152,13 +159,16 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    #[cold]
     fn escape(&mut self) -> Result<(), Misfit> {
         match self.text.get(self.at + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
                 self.at += 2;
                 Ok(())
             }
-            Some(b'u') if self.text.get(self.at + 2..self.at + 6).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) => {
+            Some(b'u')
+                if self.text.get(self.at + 2..self.at + 6).is_some_and(|hex| hex.iter().all(u8::is_ascii_hexdigit)) =>
+            {
                 self.at += 6;
                 Ok(())
             }
@@ -166,8 +176,9 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes an integer literal of at most 64 bits; stays where it is where something else stands there.
-    #[inline]
+    /// Passes an integer literal of at most 64 bits; stays where it is where something else stands there. Inlined by
+    /// force, as [`Cursor::string`] is.
+    #[inline(always)]
     pub(crate) fn integer(&mut self) -> Option<Integer> {
         let rest = &self.text[self.at..];
         let negative = rest.first() == Some(&b'-');
@@ -283,89 +294,13 @@ impl<'a> Cursor<'a> {
     #[cold]
     pub(crate) fn expected(&self, what: &str) -> Misfit {
         if self.at >= self.text.len() {
-            return Misfit::new(format!("the payload is not valid JSON: it ends at byte {}, where {what} was expected", self.at));
+            return Misfit::new(format!(
+                "the payload is not valid JSON: it ends at byte {}, where {what} was expected",
+                self.at
+            ));
         }
         Misfit::not_json(self.at, what)
     }
-}
-
-impl Quoted<'_> {
-    /// Appends what the string says; false, having appended some of it, where an escape is half of a surrogate pair.
-    #[inline]
-    pub(crate) fn decode(&self, out: &mut Vec<u8>) -> bool {
-        if self.escaped {
-            return self.decode_escapes(out).is_some();
-        }
-        out.extend_from_slice(self.raw);
-        true
-    }
-
-    fn decode_escapes(&self, out: &mut Vec<u8>) -> Option<()> {
-        let mut rest = self.raw;
-        while let Some(place) = rest.iter().position(|byte| *byte == b'\\') {
-            out.extend_from_slice(&rest[..place]);
-            let (plain, length) = match rest.get(place + 1)? {
-                b'b' => (0x08, 2),
-                b'f' => (0x0C, 2),
-                b'n' => (b'\n', 2),
-                b'r' => (b'\r', 2),
-                b't' => (b'\t', 2),
-                b'u' => {
-                    let (letter, length) = decode_unicode(&rest[place..])?;
-                    out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
-                    rest = &rest[place + length..];
-                    continue;
-                }
-                other => (*other, 2),
-            };
-            out.push(plain);
-            rest = &rest[place + length..];
-        }
-        out.extend_from_slice(rest);
-        Some(())
-    }
-}
-
-/// The letter that `\uXXXX`, or a pair of them, stands for, and how many bytes the escapes take.
-fn decode_unicode(escape: &[u8]) -> Option<(char, usize)> {
-    let unit = |at: usize| -> Option<u32> {
-        let hex = escape.get(at..at + 6)?.strip_prefix(b"\\u")?;
-        u32::from_str_radix(str::from_utf8(hex).ok()?, 16).ok()
-    };
-    let first = unit(0)?;
-    if !(0xD800..0xDC00).contains(&first) {
-        return Some((char::from_u32(first)?, 6));
-    }
-    let second = unit(6).filter(|second| (0xDC00..0xE000).contains(second))?;
-    Some((char::from_u32(0x10000 + ((first - 0xD800) << 10) + (second - 0xDC00))?, 12))
-}
-
-/// How many bytes from here are neither a quote, nor a backslash, nor a control character.
-#[inline]
-fn plain_length(text: &[u8]) -> usize {
-    let mut length = 0;
-    while let Some(chunk) = text.get(length..).and_then(|rest| rest.first_chunk::<8>()) {
-        let special = special_bytes(u64::from_le_bytes(*chunk));
-        if special != 0 {
-            return length + special.trailing_zeros() as usize / 8;
-        }
-        length += 8;
-    }
-    let rest = &text[length..];
-    length + rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1F)).unwrap_or(rest.len())
-}
-
-/// The high bit of every byte that ends a plain run. Bits above the lowest one may be wrong: a borrow runs upwards only.
-#[inline]
-fn special_bytes(word: u64) -> u64 {
-    const LOW: u64 = u64::from_le_bytes([0x01; 8]);
-    const HIGH: u64 = u64::from_le_bytes([0x80; 8]);
-    let quote = word ^ (LOW * b'"' as u64);
-    let backslash = word ^ (LOW * b'\\' as u64);
-    let zero_at_quote = quote.wrapping_sub(LOW) & !quote;
-    let zero_at_backslash = backslash.wrapping_sub(LOW) & !backslash;
-    let control = word.wrapping_sub(LOW * 0x20) & !word;
-    (zero_at_quote | zero_at_backslash | control) & HIGH
 }
 
 /// The brackets that are open, outermost first: a bit each, set for an object.
@@ -414,32 +349,6 @@ mod tests {
         Ok(value)
     }
 
-    fn decoded(text: &str) -> Option<String> {
-        let quoted = Cursor::new(text.as_bytes()).ok()?.string().ok()?;
-        let mut out = Vec::new();
-        quoted.decode(&mut out).then(|| String::from_utf8(out).expect("decoding keeps UTF-8"))
-    }
-
-    #[test]
-    fn every_byte_that_ends_a_plain_run_is_found_wherever_it_stands() {
-        for byte in 0..=u8::MAX {
-            for place in 0..20 {
-                let mut text = [b'a'; 20];
-                text[place] = byte;
-                let expected = if byte < 0x20 || byte == b'"' || byte == b'\\' { place } else { 20 };
-                assert_eq!(plain_length(&text), expected, "byte {byte} at {place}");
-            }
-        }
-    }
-
-    #[test]
-    fn escapes_are_decoded_and_halves_of_pairs_are_refused() {
-        assert_eq!(decoded(r#""\"\\\/\b\f\n\r\t\u0041\u0000\u00e9\ud83d\ude00 x""#).as_deref(), Some("\"\\/\u{8}\u{c}\n\r\tA\0é😀 x"));
-        for half in [r#""\ud83d""#, r#""\ude00""#, r#""\ud83dx""#, r#""\ud83d\ud83d""#, r#""\ud83d\n""#] {
-            assert_eq!(decoded(half), None, "{half}");
-        }
-    }
-
     #[test]
     fn nesting_is_bounded_and_takes_no_stack() {
         let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
@@ -452,9 +361,40 @@ mod tests {
     #[test]
     fn what_is_not_json_is_refused() {
         let texts = [
-            "", " ", "nul", "tru", "01", "-", "+1", "1.", ".5", "1e", "1e+", "0x1", "NaN", "Infinity", "'a'", "\"a", "\"\\x\"",
-            "\"\\u12\"", "\"\\u12g4\"", "\"\t\"", "[1,]", "[,1]", "[1 2]", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "{1:1}",
-            "{\"a\":1 \"b\":2}", "[1}", "{\"a\":1]", "1 2", "\u{feff}1", "/**/1",
+            "",
+            " ",
+            "nul",
+            "tru",
+            "01",
+            "-",
+            "+1",
+            "1.",
+            ".5",
+            "1e",
+            "1e+",
+            "0x1",
+            "NaN",
+            "Infinity",
+            "'a'",
+            "\"a",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u12g4\"",
+            "\"\t\"",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{a:1}",
+            "{1:1}",
+            "{\"a\":1 \"b\":2}",
+            "[1}",
+            "{\"a\":1]",
+            "1 2",
+            "\u{feff}1",
+            "/**/1",
         ];
         for text in texts {
             assert!(whole(text.as_bytes()).is_err(), "{text}");

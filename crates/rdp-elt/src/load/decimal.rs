@@ -9,7 +9,9 @@
 #[inline]
 pub(crate) fn parse(literal: &[u8], precision: u8, scale: u8) -> Result<i128, Excess> {
     match parse_short(literal, scale) {
-        Some(value) if value.unsigned_abs() < SHORT_POWERS[usize::from(precision).min(18)].unsigned_abs() => Ok(i128::from(value)),
+        Some(value) if value.unsigned_abs() < SHORT_POWERS[usize::from(precision).min(18)].unsigned_abs() => {
+            Ok(i128::from(value))
+        }
         _ => parse_long(literal, precision, scale),
     }
 }
@@ -72,7 +74,8 @@ fn parse_long(literal: &[u8], precision: u8, scale: u8) -> Result<i128, Excess> 
         return Err(Excess::Digits);
     }
     // At most `precision` digits in all: 38 nines fit in 127 bits.
-    let significant = digits().skip(leading_zeros).take(count).fold(0_i128, |value, digit| value * 10 + i128::from(digit));
+    let significant =
+        digits().skip(leading_zeros).take(count).fold(0_i128, |value, digit| value * 10 + i128::from(digit));
     let value = (0..shift).fold(significant, |value, _| value * 10);
     Ok(if negative { -value } else { value })
 }
@@ -128,17 +131,26 @@ mod tests {
             ("1e-99999999999999999999", 38, 0, Err(Excess::FractionDigits)),
         ];
         for (literal, precision, scale, expected) in cases {
-            assert_eq!(parse(literal.as_bytes(), precision, scale), expected, "{literal} as decimal({precision},{scale})");
+            assert_eq!(
+                parse(literal.as_bytes(), precision, scale),
+                expected,
+                "{literal} as decimal({precision},{scale})"
+            );
         }
     }
 
     #[test]
     fn both_ways_agree_on_short_literals() {
         for number in -2_000_i64..2_000 {
-            let literal = format!("{}{}.{:02}", if number < 0 { "-" } else { "" }, number.abs() / 100, number.abs() % 100);
+            let literal =
+                format!("{}{}.{:02}", if number < 0 { "-" } else { "" }, number.abs() / 100, number.abs() % 100);
             for (precision, scale) in [(4, 2), (3, 1), (18, 4), (19, 4), (38, 20)] {
                 let expected = parse_long(literal.as_bytes(), precision, scale);
-                assert_eq!(parse(literal.as_bytes(), precision, scale), expected, "{literal} as decimal({precision},{scale})");
+                assert_eq!(
+                    parse(literal.as_bytes(), precision, scale),
+                    expected,
+                    "{literal} as decimal({precision},{scale})"
+                );
             }
         }
     }

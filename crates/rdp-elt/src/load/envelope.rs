@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Array, Int64Array, ListArray, NullBufferBuilder, StringArray, StructArray, TimestampMillisecondArray};
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, BooleanBufferBuilder, Int32Array, Int64Array, ListArray, NullBufferBuilder,
+    StringArray, StructArray, TimestampMillisecondArray,
+};
 use arrow::datatypes::{DataType as ArrowType, Field, Fields, TimeUnit};
 
 use super::column::{Bytes, Ends};
@@ -12,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::record::RecordView;
 use crate::schema::{
-    KAFKA_HEADERS, KAFKA_KEY, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TIMESTAMP, KAFKA_TOMBSTONE, KAFKA_TOPIC, KAFKA_VALUE, RDP_ERROR,
+    KAFKA_HEADERS, KAFKA_KEY, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TIMESTAMP, KAFKA_TOMBSTONE, KAFKA_TOPIC,
+    KAFKA_VALUE, RDP_ERROR,
 };
 
 /// The `_kafka_*` columns and `_rdp_error`, row by row.
@@ -122,7 +126,8 @@ impl Envelope {
         let room = rows.min(MAX_ROWS);
         let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(room));
         let timestamps = std::mem::replace(&mut self.timestamps, Vec::with_capacity(room));
-        let timestamps = TimestampMillisecondArray::new(timestamps.into(), self.timestamp_nulls.finish()).with_timezone("UTC");
+        let timestamps =
+            TimestampMillisecondArray::new(timestamps.into(), self.timestamp_nulls.finish()).with_timezone("UTC");
         let arrays = vec![
             topics,
             partitions,
@@ -197,7 +202,9 @@ impl Headers {
                 Err(_) => {
                     let shown = hex_escaped(name);
                     names.push(shown.as_bytes());
-                    misfit.get_or_insert_with(|| Misfit::new(format!("expected a header's name in UTF-8, found {shown}")));
+                    misfit.get_or_insert_with(|| {
+                        Misfit::new(format!("expected a header's name in UTF-8, found {shown}"))
+                    });
                 }
             }
             values.push(value);

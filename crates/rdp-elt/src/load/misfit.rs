@@ -100,7 +100,10 @@ mod tests {
     fn a_reason_names_field_expectation_value_and_place() {
         let misfit = Misfit::value("int64", b"\"a\nb\"").in_item(2).in_member("prices").in_field("order");
         let reason = misfit.reason(&TopicPartition::new("orders", 3), 120);
-        assert_eq!(reason, r#"field `order.prices[2]`: expected int64, found "a\nb" (topic orders partition 3 offset 120)"#);
+        assert_eq!(
+            reason,
+            r#"field `order.prices[2]`: expected int64, found "a\nb" (topic orders partition 3 offset 120)"#
+        );
     }
 
     #[test]

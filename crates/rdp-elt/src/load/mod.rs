@@ -11,9 +11,11 @@ mod envelope;
 mod infer;
 mod json;
 mod misfit;
+mod quoted;
 mod raw;
 mod records;
 mod temporal;
+mod token;
 
 #[cfg(test)]
 mod testing;
@@ -144,13 +146,17 @@ impl RecordLoader {
         let keeps_extra = *format == Format::Json && *unknown_fields == UnknownFields::Keep;
         let loader: Box<dyn Load> = match format {
             Format::Json if schema.is_empty() && !keeps_extra => {
-                return Err(Error::config("load: the format is json and the schema names no field, so nothing would land")
-                    .with_help("name the fields in `schema` (`rdp schema` proposes one), or use format = \"raw\""));
+                return Err(Error::config(
+                    "load: the format is json and the schema names no field, so nothing would land",
+                )
+                .with_help("name the fields in `schema` (`rdp schema` proposes one), or use format = \"raw\""));
             }
             Format::Json => Box::new(JsonLoad::new(schema, *unknown_fields)?),
             Format::Raw if !schema.is_empty() => {
-                return Err(Error::config("load: the format is raw, which looks into no payload, and there is a schema")
-                    .with_help("use format = \"json\" for the schema to count, or leave the schema out"));
+                return Err(Error::config(
+                    "load: the format is raw, which looks into no payload, and there is a schema",
+                )
+                .with_help("use format = \"json\" for the schema to count, or leave the schema out"));
             }
             Format::Raw => Box::new(RawLoad),
         };
@@ -193,7 +199,11 @@ impl RecordLoader {
         outcome
     }
 
-    fn append_all<'a>(&mut self, partition: &TopicPartition, records: &mut dyn Iterator<Item = RecordView<'a>>) -> Result<()> {
+    fn append_all<'a>(
+        &mut self,
+        partition: &TopicPartition,
+        records: &mut dyn Iterator<Item = RecordView<'a>>,
+    ) -> Result<()> {
         for record in records {
             let fit = match (self.envelope.begin(&record), record.value) {
                 (Some(misfit), _) => Err(misfit),
@@ -209,8 +219,9 @@ impl RecordLoader {
             };
             let reason = misfit.reason(partition, record.offset);
             if self.on_error == OnError::Fail {
-                return Err(Error::new(ErrorKind::Data, format!("load records: {reason}"))
-                    .with_help("mend the schema or the producer, or land such records apart with on_error = \"quarantine\""));
+                return Err(Error::new(ErrorKind::Data, format!("load records: {reason}")).with_help(
+                    "mend the schema or the producer, or land such records apart with on_error = \"quarantine\"",
+                ));
             }
             self.format.append_null();
             self.envelope.end(record.value, Some(&reason));

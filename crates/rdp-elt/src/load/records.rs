@@ -60,7 +60,8 @@ pub fn records_from_json(records: &str) -> Result<Vec<KafkaStreamRecord>> {
 
 /// Writes records in their JSON form, as [`records_from_json`] reads it: nothing is lost.
 pub fn records_to_json(records: &[KafkaStreamRecord]) -> String {
-    let forms: Vec<serde_json::Value> = records.iter().filter_map(|record| serde_json::to_value(RecordForm::from(record)).ok()).collect();
+    let forms: Vec<serde_json::Value> =
+        records.iter().filter_map(|record| serde_json::to_value(RecordForm::from(record)).ok()).collect();
     serde_json::Value::Array(forms).to_string()
 }
 
@@ -136,7 +137,9 @@ impl From<&KafkaStreamRecord> for RecordForm {
 fn bytes(text: Option<String>, base64: Option<String>, index: usize, name: &str) -> Result<Option<Vec<u8>>> {
     let refuse = |why: &str| Error::new(ErrorKind::Data, format!("read records from JSON: record {index}: {why}"));
     match (text, base64) {
-        (Some(_), Some(_)) => Err(refuse(&format!("`{name}` and `{name}_base64` are both there")).with_help("give one of the two")),
+        (Some(_), Some(_)) => {
+            Err(refuse(&format!("`{name}` and `{name}_base64` are both there")).with_help("give one of the two"))
+        }
         (Some(text), None) => Ok(Some(text.into_bytes())),
         (None, Some(base64)) => STANDARD
             .decode(base64)

@@ -51,7 +51,8 @@ pub(super) fn views(records: &[KafkaStreamRecord]) -> impl Iterator<Item = Recor
 }
 
 pub(super) fn load_payloads<P: AsRef<[u8]>>(options: &LoadOptions, payloads: &[P]) -> LoadedRows {
-    let records: Vec<_> = payloads.iter().enumerate().map(|(offset, payload)| record(offset as i64, Some(payload.as_ref()))).collect();
+    let records: Vec<_> =
+        payloads.iter().enumerate().map(|(offset, payload)| record(offset as i64, Some(payload.as_ref()))).collect();
     load(options, &records)
 }
 

@@ -18,7 +18,15 @@ fn rdp_s_own_columns_follow_the_payload_s() {
     let schema = loaded.rows.schema();
     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     let own = [
-        KAFKA_TOPIC, KAFKA_PARTITION, KAFKA_OFFSET, KAFKA_TIMESTAMP, KAFKA_KEY, KAFKA_HEADERS, KAFKA_TOMBSTONE, KAFKA_VALUE, RDP_ERROR,
+        KAFKA_TOPIC,
+        KAFKA_PARTITION,
+        KAFKA_OFFSET,
+        KAFKA_TIMESTAMP,
+        KAFKA_KEY,
+        KAFKA_HEADERS,
+        KAFKA_TOMBSTONE,
+        KAFKA_VALUE,
+        RDP_ERROR,
     ];
     assert_eq!(names[0], "a");
     assert_eq!(names[1..], own);
@@ -53,7 +61,8 @@ fn headers_keep_order_repeats_and_nulls() {
     let loaded = load(&LoadOptions::default(), &records);
     let lists = loaded.rows.column_by_name(KAFKA_HEADERS).expect("it is there").as_list::<i32>().clone();
     let first = lists.value(0);
-    let (names, values) = (first.as_struct().column(0).as_string::<i32>(), first.as_struct().column(1).as_binary::<i32>());
+    let (names, values) =
+        (first.as_struct().column(0).as_string::<i32>(), first.as_struct().column(1).as_binary::<i32>());
     assert_eq!(names.iter().collect::<Vec<_>>(), [Some("b"), Some("a"), Some("b"), Some("")]);
     assert_eq!(values.iter().collect::<Vec<_>>(), [Some(b"1".as_slice()), None, Some(b""), Some(b"\xff")]);
     assert_eq!((lists.value(1).len(), lists.null_count()), (0, 0));
@@ -70,7 +79,8 @@ fn a_header_name_that_is_not_utf8_quarantines_its_row_and_the_row_lands() {
     let view = |value| RecordView { offset: 5, timestamp: None, key: None, value, headers: &OddHeader };
     let mut loader = RecordLoader::new(&one_field("int64")).expect("the options are sound");
     let partition = TopicPartition::new("orders", 3);
-    let loaded = loader.load(&partition, &mut [view(Some(b"{\"a\":1}".as_slice())), view(None)].into_iter()).expect("it loads");
+    let loaded =
+        loader.load(&partition, &mut [view(Some(b"{\"a\":1}".as_slice())), view(None)].into_iter()).expect("it loads");
     assert_eq!((loaded.quarantined_count, loaded.tombstone_count, loaded.rows.num_rows()), (2, 1, 2));
     assert!(error(&loaded, 0).is_some_and(|reason| reason.contains(r"caf\xe9") && reason.contains("offset 5")));
     assert_eq!(cell(&loaded, "a", 0), None);
@@ -119,7 +129,8 @@ fn runs_do_not_leak_into_one_another() {
         let loaded = loader.load(&source, &mut views(&records)).expect("it fits");
         assert_eq!(loaded.rows.num_rows(), records.len());
         assert_eq!(loaded.topic_partition, source);
-        let partitions = loaded.rows.column_by_name(KAFKA_PARTITION).expect("it is there").as_primitive::<Int32Type>().clone();
+        let partitions =
+            loaded.rows.column_by_name(KAFKA_PARTITION).expect("it is there").as_primitive::<Int32Type>().clone();
         assert!(partitions.values().iter().all(|value| *value == partition));
     }
 }
@@ -129,13 +140,20 @@ fn format_and_schema_have_to_go_together() {
     let refused = |options| RecordLoader::new(&options).err().map(|error| error.kind());
     assert_eq!(refused(LoadOptions { format: Format::Json, ..LoadOptions::default() }), Some(ErrorKind::Config));
     assert_eq!(refused(LoadOptions { format: Format::Raw, ..one_field("int64") }), Some(ErrorKind::Config));
-    assert_eq!(refused(LoadOptions { format: Format::Json, unknown_fields: UnknownFields::Keep, ..LoadOptions::default() }), None);
+    assert_eq!(
+        refused(LoadOptions { format: Format::Json, unknown_fields: UnknownFields::Keep, ..LoadOptions::default() }),
+        None
+    );
 }
 
 #[test]
 fn records_in_json_form_land_as_the_records_do() {
     let records = [
-        KafkaStreamRecord { key: Some(b"\xff".to_vec()), headers: vec![header("h", Some(b"\xfe")), header("h", None)], ..record(1, Some(b"{\"a\":1}")) },
+        KafkaStreamRecord {
+            key: Some(b"\xff".to_vec()),
+            headers: vec![header("h", Some(b"\xfe")), header("h", None)],
+            ..record(1, Some(b"{\"a\":1}"))
+        },
         KafkaStreamRecord { timestamp: None, partition: 0, ..record(2, None) },
         record(2, Some(b"\xff")),
     ];
@@ -145,7 +163,8 @@ fn records_in_json_form_land_as_the_records_do() {
     let loaded = elt_load_kafka_records_json(&form, &schema).expect("they load");
     assert_eq!(loaded, elt_load_kafka_records(&records, &schema).expect("they load"));
     assert_eq!(loaded.record_count(), 3);
-    let json: serde_json::Value = serde_json::from_str(&loaded.to_json().expect("it has a JSON form")).expect("it is JSON");
+    let json: serde_json::Value =
+        serde_json::from_str(&loaded.to_json().expect("it has a JSON form")).expect("it is JSON");
     assert_eq!(json[0]["_kafka_tombstone"], true);
     assert_eq!((&json[1]["a"], &json[1]["_kafka_key"]), (&1.into(), &"/w==".into()));
     assert_eq!(json[1]["_kafka_headers"][0]["value"], "/g==");
@@ -172,10 +191,18 @@ fn schemas_are_inferred_from_samples() {
     ];
     let inferred = infer_schema(samples.iter().map(|sample| sample.as_bytes())).expect("a schema");
     assert_eq!((inferred.sample_count, inferred.not_json_count), (2, 1));
-    let types: Vec<String> = inferred.schema.fields().iter().map(|field| format!("{} {}", field.name, field.data_type)).collect();
+    let types: Vec<String> =
+        inferred.schema.fields().iter().map(|field| format!("{} {}", field.name, field.data_type)).collect();
     let expected = [
-        "id uint64", "price float64", "at timestamp(us,UTC)", "day date", "tags list<utf8>", "address struct<city: utf8, zip: int64>",
-        "odd json", "payload_kafka_x int64", "n json",
+        "id uint64",
+        "price float64",
+        "at timestamp(us,UTC)",
+        "day date",
+        "tags list<utf8>",
+        "address struct<city: utf8, zip: int64>",
+        "odd json",
+        "payload_kafka_x int64",
+        "n json",
     ];
     assert_eq!(types, expected);
 }

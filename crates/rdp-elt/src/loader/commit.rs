@@ -116,7 +116,9 @@ impl InFlight {
                             stored.window.as_ref().map_or("none", WindowId::as_str)
                         ),
                     )
-                    .with_help("another loader lands the same topic here; nothing of this window was lost or landed twice"));
+                    .with_help(
+                        "another loader lands the same topic here; nothing of this window was lost or landed twice",
+                    ));
                 }
             }
         }

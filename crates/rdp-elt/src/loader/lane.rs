@@ -33,7 +33,10 @@ pub(super) struct Lane {
     must_rewind: bool,
     /// What was polled while something else had to be waited for.
     waiting: Option<Polled>,
+    /// For the brokers: ended by what they send.
     patience: Patience,
+    /// For the landing: ended by a window that landed, and not by what was polled for the next try.
+    landing_patience: Patience,
     /// Conflicts since a window of this lane landed.
     conflict_count: u32,
     in_group: bool,
@@ -61,7 +64,8 @@ impl Lane {
         Ok(Lane {
             loading: RecordLoader::new(&run.load)?,
             patience: run.patience(),
-            in_group: source.group().is_some(),
+            landing_patience: run.patience(),
+            in_group: source.joins_group(),
             run,
             runtime,
             consumer,
@@ -253,7 +257,7 @@ impl Lane {
             match self.runtime.block_on(self.run.sink.positions(&partitions)) {
                 Ok(stored) => break stored,
                 Err(unread) => {
-                    let wait = self.patience.wait(unread, &self.run.shutdown, &|event| self.run.tell(event))?;
+                    let wait = self.landing_patience.wait(unread, &self.run.shutdown, &|event| self.run.tell(event))?;
                     std::thread::sleep(wait);
                 }
             }
@@ -267,7 +271,7 @@ impl Lane {
 
     fn landed(&mut self, in_flight: InFlight, receipt: Receipt) -> Result<()> {
         failpoint::pass("commit_ended")?;
-        self.patience.reset();
+        self.landing_patience.reset();
         self.conflict_count = 0;
         let ends = in_flight.ranges.ends();
         self.run.note_landed(&ends);
@@ -290,11 +294,12 @@ impl Lane {
 
     /// Takes what the group gave: reading begins where the sink stands.
     fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
-        failpoint::pass("assigned")?;
-        let assigned = self.run.source.positions(&partitions, &self.runtime).and_then(|positions| {
-            self.consumer.assign(positions.clone())?;
-            Ok(positions)
-        });
+        let assigned = failpoint::pass("assigned")
+            .and_then(|()| self.run.source.positions(&partitions, &self.runtime))
+            .and_then(|positions| {
+                self.consumer.assign(positions.clone())?;
+                Ok(positions)
+            });
         let positions = match assigned {
             Ok(positions) => positions,
             Err(error) => {
@@ -337,7 +342,7 @@ impl Lane {
             }
             tracing::warn!(?error, "overtaken, going on from the sink's positions");
         } else {
-            let wait = self.patience.wait(error, &self.run.shutdown, &|event| self.run.tell(event))?;
+            let wait = self.landing_patience.wait(error, &self.run.shutdown, &|event| self.run.tell(event))?;
             self.wait_in_group(wait)?;
         }
         Ok(())

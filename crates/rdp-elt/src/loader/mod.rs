@@ -2,10 +2,11 @@
 //!
 //! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Retries live
-//! here and nowhere else.
+//! here and nowhere else. A [`rehearsal`] reads the same way and lands nothing.
 
 mod commit;
 mod lane;
+mod rehearsal;
 mod run;
 mod source;
 
@@ -23,6 +24,8 @@ use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
+
+pub use self::rehearsal::{Rehearsal, RehearsalReport, RehearsalStage};
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +46,8 @@ pub struct LoaderOptions {
     pub memory_bytes: usize,
     /// Longest wait between two tries while something is unavailable. Default 30 s.
     pub retry_cap: Duration,
-    /// How long something may stay unavailable before the run gives up with that error; `None` never. Default `None`.
+    /// How long something may stay unavailable before the run gives up with that error. Default `None`: a bounded run
+    /// after five minutes, an unbounded one never. `Duration::MAX` is never for both.
     pub give_up_after: Option<Duration>,
 }
 
@@ -83,17 +87,43 @@ impl Shutdown {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LoadEvent {
-    /// Reading begins or goes on here: after the start and after every rebalance. With [`Until::LogEnd`], `ends` says
-    /// where each partition will be done.
-    Assigned { positions: Positions, ends: Option<Positions> },
+    /// Reading begins or goes on here: after the start and after every rebalance.
+    Assigned {
+        /// Where reading begins, for each partition that came.
+        positions: Positions,
+        /// With [`Until::LogEnd`], where each partition of the topics will be done.
+        ends: Option<Positions>,
+    },
     /// Records were polled and loaded, not landed yet.
-    Loaded { record_count: u64 },
+    Loaded {
+        /// How many.
+        record_count: u64,
+    },
     /// A window landed.
-    Landed { window: WindowId, ranges: OffsetRanges, record_count: u64, quarantined_count: u64, receipt: Receipt },
+    Landed {
+        /// The window's name.
+        window: WindowId,
+        /// What it covers.
+        ranges: OffsetRanges,
+        /// Records in it, quarantined ones and tombstones included.
+        record_count: u64,
+        /// Records of these that are quarantined.
+        quarantined_count: u64,
+        /// What the sink says of the commit.
+        receipt: Receipt,
+    },
     /// Something is unavailable and is tried again.
-    Retrying { error: String, wait: Duration },
+    Retrying {
+        /// What went wrong.
+        error: String,
+        /// How long it waits before the next try.
+        wait: Duration,
+    },
     /// Partitions were taken away.
-    Revoked { partitions: Vec<TopicPartition> },
+    Revoked {
+        /// Which.
+        partitions: Vec<TopicPartition>,
+    },
 }
 
 /// What a run did.
@@ -173,7 +203,10 @@ impl Loader {
         let mut report = LoadReport::default();
         let mut first_error = None;
         for lane in ended {
-            match lane.await.unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above"))) {
+            match lane
+                .await
+                .unwrap_or_else(|_| Err(Error::internal("a lane ended without a word: see its panic above")))
+            {
                 Ok(of_lane) => report.add(of_lane),
                 Err(error) => first_error = first_error.or(Some(error)),
             }

@@ -41,7 +41,11 @@ impl Run {
     /// Connects, and finds out where a bounded run ends. Tries again as long as the brokers cannot be reached.
     pub(super) async fn open(loader: &Loader, until: Until, shutdown: &Shutdown) -> Result<Self> {
         // Leaves room for the open landing and for the one that is being committed.
-        let builder = loader.source.clone().with_queue_bytes(loader.options.memory_bytes / 4 / loader.options.lanes.max(1));
+        let mut builder =
+            loader.source.clone().with_queue_bytes(loader.options.memory_bytes / 4 / loader.options.lanes.max(1));
+        if until == Until::LogEnd {
+            builder = builder.with_end_events();
+        }
         let mut options = loader.options.clone();
         if until == Until::LogEnd {
             options.give_up_after.get_or_insert(BOUNDED_GIVE_UP);
@@ -83,7 +87,7 @@ impl Run {
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
     pub(super) async fn share_out(&self, lanes: usize) -> Result<Vec<KafkaConsumerBuilder>> {
         let lanes = lanes.max(1);
-        if self.builder.group().is_some() {
+        if self.builder.joins_group() {
             return Ok(vec![self.builder.clone(); lanes]);
         }
         let source = self.source.clone();
@@ -197,7 +201,7 @@ impl Patience {
             return Err(error);
         }
         let wait = self.waits.next().unwrap_or(Duration::from_secs(1));
-        tracing::warn!(?error, ?wait, "unavailable, trying again");
+        tracing::debug!(?error, ?wait, "unavailable, trying again");
         observer(LoadEvent::Retrying { error: error.to_string(), wait });
         Ok(wait)
     }

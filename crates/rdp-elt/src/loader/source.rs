@@ -105,7 +105,8 @@ impl Source {
             landed.iter().map(|(partition, landed)| (partition.clone(), landed.position)).collect();
         let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
         let unknown = of.iter().filter(|partition| !landed.contains_key(partition));
-        let (known, new): (Vec<_>, Vec<_>) = unknown.cloned().partition(|partition| starts.position(partition).is_some());
+        let (known, new): (Vec<_>, Vec<_>) =
+            unknown.cloned().partition(|partition| starts.position(partition).is_some());
         if !new.is_empty() {
             let found = self.cluster.start_offsets(&new, &self.start)?;
             starts.extend(found.iter().map(|(partition, position)| (partition.clone(), position)));

@@ -84,7 +84,11 @@ impl DataType {
             DataType::Utf8 | DataType::Json => ArrowType::Utf8,
             DataType::Binary => ArrowType::Binary,
             DataType::Date => ArrowType::Date32,
-            DataType::Timestamp { unit, utc } => ArrowType::Timestamp(*unit, utc.then(|| "UTC".into())),
+            DataType::Timestamp { unit, utc } => {
+                // Parquet has no timestamp of seconds: they land as milliseconds, which every reader knows.
+                let stored = if *unit == TimeUnit::Second { TimeUnit::Millisecond } else { *unit };
+                ArrowType::Timestamp(stored, utc.then(|| "UTC".into()))
+            }
             DataType::List(item) => ArrowType::List(Arc::new(ArrowField::new("item", item.to_arrow(), true))),
             DataType::Struct(members) => ArrowType::Struct(member_fields(members)),
             DataType::Map(value) => ArrowType::Map(

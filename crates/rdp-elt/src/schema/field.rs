@@ -60,7 +60,10 @@ impl Field {
                     segments.push(String::new());
                     continue;
                 }
-                '\\' => letters.next().filter(|next| ['.', '\\'].contains(next)).ok_or_else(|| refuse("a backslash stands alone"))?,
+                '\\' => letters
+                    .next()
+                    .filter(|next| ['.', '\\'].contains(next))
+                    .ok_or_else(|| refuse("a backslash stands alone"))?,
                 other => other,
             };
             if let Some(last) = segments.last_mut() {
@@ -100,13 +103,18 @@ impl Field {
             _ => format!("{index}"),
         };
         if let Some(key) = object.keys().find(|key| !KEYS.contains(&key.as_str())) {
-            return Err(Error::config(format!("schema: field {label} has an unknown key `{key}`"))
-                .with_help(format!("did you mean `{}`? a field has the keys {}", nearest(key, KEYS), KEYS.join(", "))));
+            return Err(Error::config(format!("schema: field {label} has an unknown key `{key}`")).with_help(format!(
+                "did you mean `{}`? a field has the keys {}",
+                nearest(key, KEYS),
+                KEYS.join(", ")
+            )));
         }
         let text = |key: &str| match object.get(key) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.as_str())),
-            Some(other) => Err(Error::config(format!("schema: field {label}: `{key}` is {}, not a string", kind_of(other)))),
+            Some(other) => {
+                Err(Error::config(format!("schema: field {label}: `{key}` is {}, not a string", kind_of(other))))
+            }
         };
         let missing = |key: &str| {
             Error::config(format!("schema: field {label} has no `{key}`"))
@@ -124,7 +132,10 @@ impl Field {
             None => false,
             Some(Value::Bool(required)) => *required,
             Some(other) => {
-                return Err(Error::config(format!("schema: field {label}: `required` is {}, not true or false", kind_of(other))));
+                return Err(Error::config(format!(
+                    "schema: field {label}: `required` is {}, not true or false",
+                    kind_of(other)
+                )));
             }
         };
         let path = text("path")?.map_or_else(|| default_path(name), str::to_owned);

@@ -64,8 +64,11 @@ impl Schema {
             }
             let path = field.segments()?;
             if let Some(other) = paths.insert(path, &field.name) {
-                return Err(Error::config(format!("schema: fields `{other}` and `{}` both read path `{}`", field.name, field.path))
-                    .with_help("drop one of the two; a transform can copy a column"));
+                return Err(Error::config(format!(
+                    "schema: fields `{other}` and `{}` both read path `{}`",
+                    field.name, field.path
+                ))
+                .with_help("drop one of the two; a transform can copy a column"));
             }
         }
         // In sorted order a path comes right before the paths that lead through it.
@@ -153,7 +156,8 @@ mod tests {
 
     #[test]
     fn the_json_form_round_trips() {
-        let text = r#"[{"name":"id","type":"int64","required":true},{"name":"city","type":"utf8","path":"address.city"}]"#;
+        let text =
+            r#"[{"name":"id","type":"int64","required":true},{"name":"city","type":"utf8","path":"address.city"}]"#;
         let schema = Schema::from_json(text).expect("it is a schema");
         assert_eq!(schema.to_json(), text);
         assert_eq!(schema.fields()[1].segments().expect("it parses"), ["address", "city"]);
@@ -168,9 +172,17 @@ mod tests {
 
     #[test]
     fn clashing_names_and_paths_are_refused() {
-        assert!(refused(r#"[{"name":"a","type":"int64"},{"name":"a","type":"utf8","path":"b"}]"#).message().contains("`a`"));
-        assert!(refused(r#"[{"name":"a","type":"int64"},{"name":"b","type":"utf8","path":"a"}]"#).message().contains("both read"));
-        let inside = refused(r#"[{"name":"x","type":"utf8","path":"a.b"},{"name":"a!","type":"utf8"},{"name":"a","type":"json"}]"#);
+        assert!(
+            refused(r#"[{"name":"a","type":"int64"},{"name":"a","type":"utf8","path":"b"}]"#).message().contains("`a`")
+        );
+        assert!(
+            refused(r#"[{"name":"a","type":"int64"},{"name":"b","type":"utf8","path":"a"}]"#)
+                .message()
+                .contains("both read")
+        );
+        let inside = refused(
+            r#"[{"name":"x","type":"utf8","path":"a.b"},{"name":"a!","type":"utf8"},{"name":"a","type":"json"}]"#,
+        );
         assert!(inside.message().contains("lies inside field `a`"), "{inside}");
         assert!(refused(r#"[{"name":"a","type":"int64","path":"a..b"}]"#).message().contains("`a`"));
         assert!(refused(r#"[{"name":"","type":"int64"}]"#).message().contains("empty"));

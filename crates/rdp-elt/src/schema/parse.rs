@@ -34,7 +34,8 @@ struct Parser<'a> {
 impl<'a> Parser<'a> {
     fn data_type(&mut self, depth: usize) -> Result<DataType> {
         if depth > MAX_DEPTH {
-            return Err(self.expected(&format!("at most {MAX_DEPTH} types inside one another"), self.at)
+            return Err(self
+                .expected(&format!("at most {MAX_DEPTH} types inside one another"), self.at)
                 .with_help("land the deep part as json"));
         }
         let start = self.start();
@@ -177,7 +178,9 @@ impl<'a> Parser<'a> {
 
     fn expected(&self, what: &str, at: usize) -> Error {
         let position = self.text[..at].chars().count() + 1;
-        Error::config(format!("type `{}`: expected {what} at position {position}", self.text))
+        let shown: String = self.text.chars().take(SHOWN_LETTERS).collect();
+        let more = if shown.len() < self.text.len() { "…" } else { "" };
+        Error::config(format!("type `{shown}{more}`: expected {what} at position {position}"))
             .with_help(format!("the types are {}", KNOWN.join(", ")))
     }
 
@@ -202,9 +205,31 @@ pub(super) fn nearest<'a>(written: &str, known: &[&'a str]) -> &'a str {
 /// Types inside one another, at most: reading and loading them recurses.
 const MAX_DEPTH: usize = 32;
 
+/// How much of a type's text an error repeats.
+const SHOWN_LETTERS: usize = 120;
+
 const KNOWN: &[&str] = &[
-    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "decimal(p,s)",
-    "utf8", "binary", "date", "timestamp(ms)", "timestamp(ms,UTC)", "list<T>", "struct<a: T>", "map<utf8,T>", "json",
+    "bool",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
+    "float32",
+    "float64",
+    "decimal(p,s)",
+    "utf8",
+    "binary",
+    "date",
+    "timestamp(ms)",
+    "timestamp(ms,UTC)",
+    "list<T>",
+    "struct<a: T>",
+    "map<utf8,T>",
+    "json",
 ];
 
 /// What other systems call our types.
@@ -236,14 +261,29 @@ mod tests {
     #[test]
     fn every_type_reads_what_it_writes() {
         let texts = [
-            "bool", "int8", "uint64", "float32", "decimal(38,0)", "decimal(10,2)", "utf8", "binary", "date", "json",
-            "timestamp(s)", "timestamp(ns,UTC)", "list<list<int8>>", "map<utf8,list<json>>",
+            "bool",
+            "int8",
+            "uint64",
+            "float32",
+            "decimal(38,0)",
+            "decimal(10,2)",
+            "utf8",
+            "binary",
+            "date",
+            "json",
+            "timestamp(s)",
+            "timestamp(ns,UTC)",
+            "list<list<int8>>",
+            "map<utf8,list<json>>",
             r#"struct<a: int64, b-c: struct<"odd name": utf8>, "": bool>"#,
         ];
         for text in texts {
             assert_eq!(text.parse::<DataType>().expect(text).to_string(), text);
         }
-        assert_eq!(" list < decimal( 5 , 2 ) > ".parse::<DataType>().expect("spaces do not count").to_string(), "list<decimal(5,2)>");
+        assert_eq!(
+            " list < decimal( 5 , 2 ) > ".parse::<DataType>().expect("spaces do not count").to_string(),
+            "list<decimal(5,2)>"
+        );
     }
 
     #[test]
@@ -259,9 +299,24 @@ mod tests {
     fn types_that_cannot_be_are_refused() {
         let deep = format!("{}int8{}", "list<".repeat(100_000), ">".repeat(100_000));
         let texts = [
-            "", "decimal", "decimal(39,0)", "decimal(0,0)", "decimal(5,6)", "decimal(5)", "timestamp", "timestamp(m)",
-            "timestamp(ms,Europe/Paris)", "list<>", "list<int8", "struct<>", "struct<a: int8, a: int8>", "map<int8,utf8>",
-            "int64 x", "list<int8>>", "struct<\"a: int8>", &deep,
+            "",
+            "decimal",
+            "decimal(39,0)",
+            "decimal(0,0)",
+            "decimal(5,6)",
+            "decimal(5)",
+            "timestamp",
+            "timestamp(m)",
+            "timestamp(ms,Europe/Paris)",
+            "list<>",
+            "list<int8",
+            "struct<>",
+            "struct<a: int8, a: int8>",
+            "map<int8,utf8>",
+            "int64 x",
+            "list<int8>>",
+            "struct<\"a: int8>",
+            &deep,
         ];
         for text in texts {
             assert!(text.parse::<DataType>().is_err(), "{}", &text[..text.len().min(40)]);

@@ -40,7 +40,7 @@ impl QueryResult {
     /// Dates and times are RFC 3339 text, decimals exact text. Bytes that are no UTF-8 are base64 under the column's
     /// name with `_base64` behind it.
     pub fn json_rows(&self) -> Vec<Map<String, Value>> {
-        self.rows(|row, name, value| insert(row, name, value))
+        self.rows(insert)
     }
 
     /// Every row as text for a person, cell by cell; `None` where the cell is null.

@@ -110,7 +110,7 @@ mod tests {
         land(landing.path(), "orders-eu", 0, 0, df!["id" => [1i64]].expect("rows"));
         let error = query("SELECT * FROM order", &tables(landing.path())).err();
         assert!(error.is_some(), "ORDER is a keyword");
-        let error = query("SELECT * FROM payments", &tables(landing.path())).err().expect("no such table");
+        let error = query("SELECT * FROM payments", &tables(landing.path())).expect_err("no such table");
         assert!(error.message().contains("no table \"payments\""), "{error:?}");
         assert!(error.help().is_some_and(|help| help.contains("tables: \"orders-eu\"")), "{error:?}");
     }

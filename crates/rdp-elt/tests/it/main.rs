@@ -1,7 +1,10 @@
 //! The library against real services. Ignored by a plain `cargo test`; `make test` runs them all.
 
+mod audit;
+mod cluster;
 mod kafka;
 mod landing;
+mod rehearsal;
 mod source_changed;
 
 use std::collections::BTreeMap;
@@ -44,7 +47,8 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 fn landed_offsets(sink: &MemorySink, topic: &Topic) -> BTreeMap<i32, Vec<i64>> {
     let mut offsets: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
     for rows in sink.rows(topic.name()) {
-        let partition = rows.column_by_name("_kafka_partition").expect("a partition column").as_primitive::<Int32Type>();
+        let partition =
+            rows.column_by_name("_kafka_partition").expect("a partition column").as_primitive::<Int32Type>();
         let offset = rows.column_by_name("_kafka_offset").expect("an offset column").as_primitive::<Int64Type>();
         for (partition, offset) in partition.values().iter().zip(offset.values()) {
             offsets.entry(*partition).or_default().push(*offset);

@@ -154,7 +154,9 @@ async fn query(landing: PathBuf, statement: &'static str) -> Result<QueryResult>
 fn ending(story: &Story, folder: &DemoFolder, started: Instant) -> Result<(), Failure> {
     let landing = shell_word(&folder.landing());
     let took = seconds(started.elapsed());
-    let ask = format!("rdp sql 'SELECT currency, SUM(amount) FROM {TOPIC} GROUP BY currency' --landing {landing}");
+    let ask = format!(
+        "rdp sql 'SELECT currency, SUM(amount) AS amount FROM {TOPIC} WHERE paid GROUP BY currency' --landing {landing}"
+    );
     let audit = format!("rdp audit {} --offline", shell_word(&folder.config()));
     story.line(&format!("Done in {took}. The files, for DuckDB, Polars, pandas and everybody else:"))?;
     story.line(&format!("  {landing}/topic={TOPIC}/partition=*/*.parquet\n\n"))?;

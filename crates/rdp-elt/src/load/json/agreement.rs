@@ -11,9 +11,28 @@ use crate::load::{Format, LoadOptions};
 /// Number literals, nasty ones first.
 fn number() -> impl Strategy<Value = String> {
     let nasty = prop::sample::select(vec![
-        "-0", "0", "-0.0", "0.0", "1.0", "1e3", "1E-3", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
-        "-9223372036854775809", "18446744073709551615", "18446744073709551616", "1e308", "5e-324", "0.1", "123456789012345678901234567890",
-        "9007199254740993", "1.7976931348623157e308", "2.2250738585072011e-308", "0e5", "100000000000000000000000000000000000000",
+        "-0",
+        "0",
+        "-0.0",
+        "0.0",
+        "1.0",
+        "1e3",
+        "1E-3",
+        "9223372036854775807",
+        "9223372036854775808",
+        "-9223372036854775808",
+        "-9223372036854775809",
+        "18446744073709551615",
+        "18446744073709551616",
+        "1e308",
+        "5e-324",
+        "0.1",
+        "123456789012345678901234567890",
+        "9007199254740993",
+        "1.7976931348623157e308",
+        "2.2250738585072011e-308",
+        "0e5",
+        "100000000000000000000000000000000000000",
     ]);
     prop_oneof![
         nasty.prop_map(str::to_owned),
@@ -29,7 +48,13 @@ fn string() -> impl Strategy<Value = String> {
         4 => "[a-zA-Z0-9 :.,{}\\[\\]é😀-]{0,20}",
         1 => prop::sample::select(vec!["\\n", "\\\"", "\\\\", "\\/", "\\u0000", "\\u00e9", "\\ud83d\\ude00", "\\ud800", "\\udc00", "\u{7f}"]).prop_map(str::to_owned),
     ];
-    let dates = prop::sample::select(vec!["2024-02-29", "2024-02-30", "2024-05-31T23:59:59Z", "2024-05-31T23:59:59.123456+01:00", "2024-05-31T23:59:59"]);
+    let dates = prop::sample::select(vec![
+        "2024-02-29",
+        "2024-02-30",
+        "2024-05-31T23:59:59Z",
+        "2024-05-31T23:59:59.123456+01:00",
+        "2024-05-31T23:59:59",
+    ]);
     prop_oneof![
         4 => prop::collection::vec(part, 0..4).prop_map(|parts| format!("\"{}\"", parts.concat())),
         1 => dates.prop_map(|date| format!("\"{date}\"")),
@@ -38,13 +63,15 @@ fn string() -> impl Strategy<Value = String> {
 
 /// Any JSON value, as text.
 fn value() -> impl Strategy<Value = String> {
-    let leaf = prop_oneof![number(), string(), prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned)];
+    let leaf =
+        prop_oneof![number(), string(), prop::sample::select(vec!["true", "false", "null"]).prop_map(str::to_owned)];
     leaf.prop_recursive(4, 24, 5, |inner| {
         let names = prop::sample::select(vec!["a", "b", "c", "", "_kafka_offset", "x.y", "\\u0061"]);
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..5).prop_map(|items| format!("[{}]", items.join(" , "))),
             prop::collection::vec((names, inner), 0..5).prop_map(|members| {
-                let members: Vec<String> = members.into_iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
+                let members: Vec<String> =
+                    members.into_iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
                 format!("{{{}}}", members.join(","))
             }),
         ]
@@ -52,10 +79,11 @@ fn value() -> impl Strategy<Value = String> {
 }
 
 fn object() -> impl Strategy<Value = String> {
-    prop::collection::vec((prop::sample::select(vec!["a", "b", "c", "d", "_rdp_error", "p.q", "é"]), value()), 0..6).prop_map(|members| {
-        let members: Vec<String> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
-        format!("{{{}}}", members.join(","))
-    })
+    prop::collection::vec((prop::sample::select(vec!["a", "b", "c", "d", "_rdp_error", "p.q", "é"]), value()), 0..6)
+        .prop_map(|members| {
+            let members: Vec<String> = members.into_iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
+            format!("{{{}}}", members.join(","))
+        })
 }
 
 /// What another implementation says column `a` holds under a type; `Err` for a payload that must be quarantined.
@@ -67,11 +95,17 @@ fn oracle(data_type: &str, literal: &str) -> Result<Option<String>, ()> {
     let integer = || number(literal) && !literal.contains(['.', 'e', 'E']);
     let landed = match data_type {
         "int64" => integer().then(|| literal.parse::<i64>().ok()).flatten().map(|value| value.to_string()),
-        "uint8" => integer().then(|| literal.parse::<i16>().ok().and_then(|value| u8::try_from(value).ok())).flatten().map(|value| value.to_string()),
+        "uint8" => integer()
+            .then(|| literal.parse::<i16>().ok().and_then(|value| u8::try_from(value).ok()))
+            .flatten()
+            .map(|value| value.to_string()),
         "float64" => {
             let value = if number(literal) { serde_json::from_str::<f64>(literal).ok() } else { None };
             // Without its float_roundtrip feature serde_json may be a step off; the standard library is not.
-            value.and_then(|_| literal.parse::<f64>().ok()).filter(|value| value.is_finite()).map(|value| format!("{value:?}"))
+            value
+                .and_then(|_| literal.parse::<f64>().ok())
+                .filter(|value| value.is_finite())
+                .map(|value| format!("{value:?}"))
         }
         "utf8" => serde_json::from_str::<String>(literal).ok(),
         "bool" => serde_json::from_str::<bool>(literal).ok().map(|value| value.to_string()),

@@ -15,11 +15,15 @@ fn takes(data_type: &str, cases: &[(&str, &str)]) {
 /// Asserts that `{"a": <literal>}` is quarantined for its value, by a reason that names field, type, value and place.
 fn quarantines(data_type: &str, literals: &[&str]) {
     for literal in literals {
-        let reason = landed(data_type, format!("{{\"a\":{literal}}}")).expect_err(&format!("{literal} does not fit {data_type}"));
+        let reason = landed(data_type, format!("{{\"a\":{literal}}}"))
+            .expect_err(&format!("{literal} does not fit {data_type}"));
         // Of a nested type the innermost part is what does not fit, or the whole.
         let expected = data_type.split(['(', '<', ' ', ',', '>']).filter(|word| !word.is_empty());
         let expected = expected.map(|word| format!("expected {word}")).collect::<Vec<_>>();
-        assert!(reason.starts_with("field `a") && expected.iter().any(|expected| reason.contains(expected)), "{literal} as {data_type}: {reason}");
+        assert!(
+            reason.starts_with("field `a") && expected.iter().any(|expected| reason.contains(expected)),
+            "{literal} as {data_type}: {reason}"
+        );
         assert!(reason.ends_with("(topic orders partition 3 offset 0)"), "{reason}");
     }
 }
@@ -35,30 +39,68 @@ fn integers_take_integer_literals_in_range() {
     takes("uint32", &[("4294967295", "4294967295")]);
     takes("uint64", &[("18446744073709551615", "18446744073709551615")]);
     quarantines("int8", &["-129", "128", "1.5", "1.0", "1e3", "\"1\"", "true", "[1]", "{}"]);
-    quarantines("int64", &["-9223372036854775809", "9223372036854775808", "1.0", "1E2", "99999999999999999999999999", "\"1\""]);
+    quarantines(
+        "int64",
+        &["-9223372036854775809", "9223372036854775808", "1.0", "1E2", "99999999999999999999999999", "\"1\""],
+    );
     quarantines("uint64", &["-1", "18446744073709551616", "-0.0"]);
 }
 
 #[test]
 fn floats_take_the_nearest_value_of_any_finite_literal() {
-    takes("float64", &[("1", "1.0"), ("-0", "-0.0"), ("-0.0", "-0.0"), ("1e3", "1000.0"), ("0.1", "0.1"), ("5e-324", "5e-324")]);
-    takes("float64", &[("9007199254740993", "9007199254740992.0"), ("1.7976931348623157e308", "1.7976931348623157e308"), ("1e-400", "0.0")]);
-    takes("float32", &[("16777217", "16777216.0"), ("17005001.000000000000130", "17005002.0"), ("3.4028235e38", "3.4028235e38")]);
+    takes(
+        "float64",
+        &[("1", "1.0"), ("-0", "-0.0"), ("-0.0", "-0.0"), ("1e3", "1000.0"), ("0.1", "0.1"), ("5e-324", "5e-324")],
+    );
+    takes(
+        "float64",
+        &[
+            ("9007199254740993", "9007199254740992.0"),
+            ("1.7976931348623157e308", "1.7976931348623157e308"),
+            ("1e-400", "0.0"),
+        ],
+    );
+    takes(
+        "float32",
+        &[("16777217", "16777216.0"), ("17005001.000000000000130", "17005002.0"), ("3.4028235e38", "3.4028235e38")],
+    );
     quarantines("float64", &["1e309", "-1e999", "\"1.5\"", "true"]);
     quarantines("float32", &["3.4028236e38", "1e39"]);
 }
 
 #[test]
 fn decimals_are_exact() {
-    takes("decimal(5,2)", &[("1", "1.00"), ("1.5", "1.50"), ("1.500", "1.50"), ("-123.45", "-123.45"), ("1e2", "100.00"), ("\"2.50\"", "2.50")]);
+    takes(
+        "decimal(5,2)",
+        &[
+            ("1", "1.00"),
+            ("1.5", "1.50"),
+            ("1.500", "1.50"),
+            ("-123.45", "-123.45"),
+            ("1e2", "100.00"),
+            ("\"2.50\"", "2.50"),
+        ],
+    );
     takes("decimal(38,0)", &[("99999999999999999999999999999999999999", "99999999999999999999999999999999999999")]);
-    takes("decimal(20,2)", &[("0.07", "0.07"), ("100000000000000000.05", "100000000000000000.05"), (r#""\u0031.5""#, "1.50")]);
-    quarantines("decimal(5,2)", &["1.005", "1000", "1e3", "\"\"", "\"1.5 \"", "\"+1\"", "\".5\"", "\"1.\"", "\"NaN\"", "true", "\"0x1\"", "[1]"]);
+    takes(
+        "decimal(20,2)",
+        &[("0.07", "0.07"), ("100000000000000000.05", "100000000000000000.05"), (r#""\u0031.5""#, "1.50")],
+    );
+    quarantines(
+        "decimal(5,2)",
+        &[
+            "1.005", "1000", "1e3", "\"\"", "\"1.5 \"", "\"+1\"", "\".5\"", "\"1.\"", "\"NaN\"", "true", "\"0x1\"",
+            "[1]",
+        ],
+    );
 }
 
 #[test]
 fn utf8_takes_strings_with_their_escapes_decoded() {
-    takes("utf8", &[(r#""""#, ""), (r#""é\u00e9\ud83d\ude00\n""#, "éé😀\n"), (r#""a\u0000b""#, "a\0b"), (r#""\\\"\/""#, "\\\"/")]);
+    takes(
+        "utf8",
+        &[(r#""""#, ""), (r#""é\u00e9\ud83d\ude00\n""#, "éé😀\n"), (r#""a\u0000b""#, "a\0b"), (r#""\\\"\/""#, "\\\"/")],
+    );
     quarantines("utf8", &["1", "true", "{}", "[]", r#""\ud800""#, r#""\udc00x""#, r#""\ud800\u0041""#]);
 }
 
@@ -78,17 +120,30 @@ fn bools_take_true_and_false() {
 fn dates_and_timestamps_take_rfc_3339_and_epochs() {
     takes("date", &[(r#""2024-02-29""#, "2024-02-29")]);
     quarantines("date", &[r#""2023-02-29""#, r#""2024-02-29T00:00:00Z""#, "19782", r#""24-02-29""#]);
-    takes("timestamp(ms,UTC)", &[(r#""2024-05-31T23:59:59.5+02:00""#, "2024-05-31T21:59:59.500Z"), ("1709208000123", "2024-02-29T12:00:00.123Z")]);
+    takes(
+        "timestamp(ms,UTC)",
+        &[
+            (r#""2024-05-31T23:59:59.5+02:00""#, "2024-05-31T21:59:59.500Z"),
+            ("1709208000123", "2024-02-29T12:00:00.123Z"),
+        ],
+    );
     takes("timestamp(s)", &[(r#""2024-05-31T23:59:59""#, "2024-05-31T23:59:59"), ("-1", "1969-12-31T23:59:59")]);
     takes("timestamp(ns,UTC)", &[(r#""2024-05-31t23:59:59.123456789z""#, "2024-05-31T23:59:59.123456789Z")]);
-    quarantines("timestamp(ms,UTC)", &[r#""2024-05-31T23:59:59""#, r#""2024-05-31T23:59:59.0001Z""#, r#""2024-05-31T23:59:60Z""#]);
-    quarantines("timestamp(ms,UTC)", &["1.5", "1e3", "true", r#""2024-05-31""#, "9223372036854775808", "9223372036854775807"]);
+    quarantines(
+        "timestamp(ms,UTC)",
+        &[r#""2024-05-31T23:59:59""#, r#""2024-05-31T23:59:59.0001Z""#, r#""2024-05-31T23:59:60Z""#],
+    );
+    quarantines(
+        "timestamp(ms,UTC)",
+        &["1.5", "1e3", "true", r#""2024-05-31""#, "9223372036854775808", "9223372036854775807"],
+    );
     quarantines("timestamp(ns,UTC)", &[r#""2263-01-01T00:00:00Z""#, r#""1600-01-01T00:00:00Z""#]);
 }
 
 #[test]
 fn json_takes_any_subtree_as_its_own_text() {
-    let texts = [r#"{ "b" : [1.0, 1e3,"\u00e9"] }"#, "1.50", "\"\\ud800\"", "true", "[]", "123456789012345678901234567890"];
+    let texts =
+        [r#"{ "b" : [1.0, 1e3,"\u00e9"] }"#, "1.50", "\"\\ud800\"", "true", "[]", "123456789012345678901234567890"];
     takes("json", &texts.map(|text| (text, text)));
     for text in ["{b:1}", "[1,]", "\"\\uZZZZ\"", "nul", "01", "[1", "1 2"] {
         assert!(landed("json", format!("{{\"a\":{text}}}")).is_err(), "{text}");
@@ -99,7 +154,10 @@ fn json_takes_any_subtree_as_its_own_text() {
 fn lists_structs_and_maps_take_their_parts() {
     takes("list<int8>", &[("[]", "[]"), ("[1,null,3]", "[1, , 3]")]);
     takes("list<list<utf8>>", &[(r#"[["a"],[],null]"#, "[[a], [], ]")]);
-    takes("struct<x: int8, y: utf8>", &[(r#"{"y":"b","x":1}"#, "{x: 1, y: b}"), ("{}", "{x: , y: }"), (r#"{"z":[1],"x":2}"#, "{x: 2, y: }")]);
+    takes(
+        "struct<x: int8, y: utf8>",
+        &[(r#"{"y":"b","x":1}"#, "{x: 1, y: b}"), ("{}", "{x: , y: }"), (r#"{"z":[1],"x":2}"#, "{x: 2, y: }")],
+    );
     takes("map<utf8,int8>", &[("{}", "{}"), (r#"{"a":1,"\u0062":null}"#, "{a: 1, b: }")]);
     quarantines("list<int8>", &["[1,\"2\"]", "{}", "1"]);
     quarantines("struct<x: int8>", &["[]", r#"{"x":"1"}"#]);
@@ -113,7 +171,20 @@ fn lists_structs_and_maps_take_their_parts() {
 
 #[test]
 fn null_and_absent_are_null_unless_required() {
-    for data_type in ["int64", "float64", "decimal(5,2)", "utf8", "binary", "bool", "date", "timestamp(ms,UTC)", "json", "list<int8>", "map<utf8,int8>", "struct<x: int8>"] {
+    for data_type in [
+        "int64",
+        "float64",
+        "decimal(5,2)",
+        "utf8",
+        "binary",
+        "bool",
+        "date",
+        "timestamp(ms,UTC)",
+        "json",
+        "list<int8>",
+        "map<utf8,int8>",
+        "struct<x: int8>",
+    ] {
         for payload in ["{}", r#"{"a":null}"#, r#" { "a" : null , "b" : 1 } "#] {
             assert_eq!(landed(data_type, payload), Ok(None), "{payload} as {data_type}");
         }
@@ -131,21 +202,42 @@ fn a_declared_field_that_appears_twice_quarantines() {
         assert!(reason.starts_with("field `a`: it appears twice"), "{reason}");
     }
     assert_eq!(landed("int64", r#"{"b":1,"b":2,"a":3}"#), Ok(Some("3".to_owned())));
-    let nested = json_options(r#"[{"name":"city","type":"utf8","path":"address.city"},{"name":"zip","type":"utf8","path":"address.zip"}]"#);
-    let loaded = load_payloads(&nested, &[r#"{"address":{"city":"x","city":"y"}}"#, r#"{"address":{"city":"x"},"address":{"zip":"y"}}"#]);
+    let nested = json_options(
+        r#"[{"name":"city","type":"utf8","path":"address.city"},{"name":"zip","type":"utf8","path":"address.zip"}]"#,
+    );
+    let loaded = load_payloads(
+        &nested,
+        &[r#"{"address":{"city":"x","city":"y"}}"#, r#"{"address":{"city":"x"},"address":{"zip":"y"}}"#],
+    );
     assert_eq!(loaded.quarantined_count, 2);
 }
 
 #[test]
 fn a_payload_that_is_not_one_json_object_quarantines() {
     let payloads: [&[u8]; 16] = [
-        b"", b" ", b"null", b"[]", b"1", b"\"a\"", b"{", b"{\"a\":1", b"{\"a\":1}}", b"{\"a\":1} x", b"{\"a\":1}{}", b"\xef\xbb\xbf{}",
-        b"{\"a\":1,}", b"{\"b\":\"\xff\"}", b"{\"b\":\"\x01\"}", b"{'a':1}",
+        b"",
+        b" ",
+        b"null",
+        b"[]",
+        b"1",
+        b"\"a\"",
+        b"{",
+        b"{\"a\":1",
+        b"{\"a\":1}}",
+        b"{\"a\":1} x",
+        b"{\"a\":1}{}",
+        b"\xef\xbb\xbf{}",
+        b"{\"a\":1,}",
+        b"{\"b\":\"\xff\"}",
+        b"{\"b\":\"\x01\"}",
+        b"{'a':1}",
     ];
     for payload in payloads {
         assert!(landed("int64", payload).is_err(), "{:?}", String::from_utf8_lossy(payload));
     }
-    for garbage in [r#"{"b":nul,"a":1}"#, r#"{"b":01,"a":1}"#, r#"{"b":[1 2],"a":1}"#, r#"{"b":"\q","a":1}"#, r#"{"b":1e,"a":1}"#] {
+    for garbage in
+        [r#"{"b":nul,"a":1}"#, r#"{"b":01,"a":1}"#, r#"{"b":[1 2],"a":1}"#, r#"{"b":"\q","a":1}"#, r#"{"b":1e,"a":1}"#]
+    {
         assert!(landed("int64", garbage).is_err(), "{garbage}");
     }
 }
@@ -197,7 +289,10 @@ fn unknown_fields_are_ignored_kept_or_quarantined() {
     assert!(ignored.rows.column_by_name(RDP_EXTRA).is_none());
     let kept = load_payloads(&keeping(json_options(schema), UnknownFields::Keep), &payloads);
     assert_eq!(kept.quarantined_count, 0);
-    assert_eq!(cell(&kept, RDP_EXTRA, 0).as_deref(), Some(r#"{"z":1.50,"address":{"zip":[1, 2]},"items":[{"x":1,"y":2}]}"#));
+    assert_eq!(
+        cell(&kept, RDP_EXTRA, 0).as_deref(),
+        Some(r#"{"z":1.50,"address":{"zip":[1, 2]},"items":[{"x":1,"y":2}]}"#)
+    );
     assert_eq!(cell(&kept, RDP_EXTRA, 1), None);
     assert_eq!(cell(&kept, RDP_EXTRA, 2).as_deref(), Some(r#"{"\u007a":{"id":null}}"#));
     let strict = load_payloads(&keeping(json_options(schema), UnknownFields::Quarantine), &payloads);
@@ -222,13 +317,17 @@ fn a_record_that_fails_half_way_leaves_no_trace_in_its_neighbours() {
     for unknown_fields in [UnknownFields::Ignore, UnknownFields::Keep] {
         let loaded = load_payloads(&keeping(json_options(schema), unknown_fields), &payloads);
         assert_eq!(loaded.quarantined_count, 4);
-        for row in 0..payloads.len() {
+        for (row, payload) in payloads.iter().enumerate() {
             let cells = ["l", "m", "s", "n"].map(|column| cell(&loaded, column, row));
             if row % 2 == 0 {
-                assert_eq!(cells, ["[{x: a, y: 1}, {x: b, y: }]", "{k: v}", "t", "1"].map(|text| Some(text.to_owned())), "row {row}");
+                assert_eq!(
+                    cells,
+                    ["[{x: a, y: 1}, {x: b, y: }]", "{k: v}", "t", "1"].map(|text| Some(text.to_owned())),
+                    "row {row}"
+                );
             } else {
                 assert_eq!(cells, [None, None, None, None], "row {row}");
-                assert_eq!(cell(&loaded, "_kafka_value", row), Some(hex(payloads[row])));
+                assert_eq!(cell(&loaded, "_kafka_value", row), Some(hex(payload)));
             }
         }
     }
@@ -238,7 +337,11 @@ fn a_record_that_fails_half_way_leaves_no_trace_in_its_neighbours() {
 fn the_order_of_fields_does_not_matter_and_may_change() {
     let options = json_options(r#"[{"name":"a","type":"int8"},{"name":"b","type":"int8"},{"name":"c","type":"int8"}]"#);
     let payloads = [
-        r#"{"a":1,"b":2,"c":3}"#, r#"{"c":3,"b":2,"a":1}"#, r#"{"c":3,"x":0,"a":1,"b":2}"#, r#"{"b":2}"#, "{\n \"b\" :\t2,\r\"a\":1 ,\"c\": 3}",
+        r#"{"a":1,"b":2,"c":3}"#,
+        r#"{"c":3,"b":2,"a":1}"#,
+        r#"{"c":3,"x":0,"a":1,"b":2}"#,
+        r#"{"b":2}"#,
+        "{\n \"b\" :\t2,\r\"a\":1 ,\"c\": 3}",
     ];
     let loaded = load_payloads(&options, &payloads);
     for row in [0, 1, 2, 4] {

@@ -46,6 +46,9 @@ enum Target {
     Inner { node: Node, seen: u64 },
 }
 
+/// The names that lead to a field from here, and the field's index.
+type FieldPath<'a> = (&'a [String], usize);
+
 /// The columns, and how far they are.
 struct Payload {
     fields: Vec<LandingField>,
@@ -134,9 +137,9 @@ impl Load for JsonLoad {
 }
 
 impl Node {
-    /// The tree of these paths, whose first names differ in no declared order: members come as the schema lists them.
-    fn new(paths: Vec<(&[String], usize)>) -> Self {
-        let mut groups: Vec<(&str, Vec<(&[String], usize)>)> = Vec::new();
+    /// The tree of these paths; members come in the order in which the schema lists them.
+    fn new(paths: Vec<FieldPath<'_>>) -> Self {
+        let mut groups: Vec<(&str, Vec<FieldPath<'_>>)> = Vec::new();
         for (path, index) in paths {
             let Some((first, rest)) = path.split_first() else { continue };
             match groups.iter_mut().find(|(name, _)| name == first) {
@@ -146,7 +149,7 @@ impl Node {
         }
         let names = Names::new(groups.iter().map(|(name, _)| *name));
         let members = groups.into_iter().map(|(_, group)| match group.as_slice() {
-            [(rest, index)] if rest.is_empty() => Target::Field(*index),
+            [([], index)] => Target::Field(*index),
             _ => Target::Inner { node: Node::new(group), seen: 0 },
         });
         Node { members: members.collect(), names }
@@ -179,7 +182,13 @@ impl Node {
     }
 
     /// Reads the value of a member that must be an object or null.
-    fn enter(&mut self, payload: &mut Payload, cursor: &mut Cursor<'_>, outer: &Names, index: usize) -> Result<(), Misfit> {
+    fn enter(
+        &mut self,
+        payload: &mut Payload,
+        cursor: &mut Cursor<'_>,
+        outer: &Names,
+        index: usize,
+    ) -> Result<(), Misfit> {
         match cursor.peek() {
             b'{' => {
                 if let Some(extra) = &mut payload.extra {
@@ -245,7 +254,8 @@ impl Payload {
             for LandingField { name, required, column } in &mut self.fields {
                 if column.len() == self.rows {
                     if *required {
-                        return Err(Misfit::new(format!("expected a value of type {}, found none", column.data_type)).in_field(name));
+                        return Err(Misfit::new(format!("expected a value of type {}, found none", column.data_type))
+                            .in_field(name));
                     }
                     column.append_null();
                 }

@@ -1,7 +1,9 @@
 //! Finds which declared member a name in the payload is: nearly always the one that followed last time.
 
-use crate::load::cursor::{Cursor, Quoted};
+use crate::load::cursor::Cursor;
 use crate::load::misfit::Misfit;
+use crate::load::quoted::Quoted;
+use crate::load::token::Token;
 
 /// The members that the schema declares of one object.
 pub(crate) struct Names {
@@ -17,7 +19,7 @@ pub(crate) struct Names {
 struct Name {
     name: Box<[u8]>,
     /// The name in quotes with its colon, as nearly every producer writes it.
-    token: Box<[u8]>,
+    token: Token,
 }
 
 /// A member's name that has been read, colon and all.
@@ -32,7 +34,10 @@ impl Names {
     /// These members, in the order in which they are expected at first.
     pub(crate) fn new<'a>(names: impl Iterator<Item = &'a str>) -> Self {
         let names: Vec<Name> = names
-            .map(|name| Name { name: name.as_bytes().into(), token: format!("{}:", serde_json::Value::from(name)).into_bytes().into() })
+            .map(|name| Name {
+                name: name.as_bytes().into(),
+                token: Token::new(format!("{}:", serde_json::Value::from(name)).into_bytes()),
+            })
             .collect();
         let mut sorted: Vec<usize> = (0..names.len()).collect();
         sorted.sort_by(|a, b| order(&names[*a].name).cmp(&order(&names[*b].name)));
@@ -45,7 +50,7 @@ impl Names {
     pub(crate) fn read<'a>(&mut self, cursor: &mut Cursor<'a>, slot: usize) -> Result<Member<'a>, Misfit> {
         let guess = self.next[slot];
         if let Some(name) = self.names.get(guess)
-            && cursor.eat(&name.token)
+            && cursor.eat_token(&name.token)
         {
             cursor.skip_space();
             return Ok(Member::Declared(guess));
@@ -61,12 +66,12 @@ impl Names {
                 self.next[slot] = index;
                 Ok(Member::Declared(index))
             }
-            None => Ok(Member::Unknown(quoted.raw)),
+            None => Ok(Member::Unknown(quoted.raw())),
         }
     }
 
     fn find(&mut self, quoted: Quoted<'_>) -> Option<usize> {
-        let name = if quoted.escaped {
+        let name = if quoted.is_escaped() {
             self.scratch.clear();
             // Half of a surrogate pair is in no declared name.
             if !quoted.decode(&mut self.scratch) {
@@ -74,7 +79,7 @@ impl Names {
             }
             &self.scratch
         } else {
-            quoted.raw
+            quoted.raw()
         };
         let names = &self.names;
         let place = self.sorted.binary_search_by(|index| order(&names[*index].name).cmp(&order(name))).ok()?;
@@ -83,7 +88,7 @@ impl Names {
 
     /// A member's name in quotes, with its colon.
     pub(super) fn token(&self, index: usize) -> &[u8] {
-        &self.names[index].token
+        self.names[index].token.text()
     }
 
     /// A member's name.

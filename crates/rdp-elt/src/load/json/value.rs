@@ -7,8 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use super::names::{Member, Names};
 use crate::load::UnknownFields;
 use crate::load::column::{Bytes, Column, Ends, Values};
-use crate::load::cursor::{Cursor, Integer, Quoted};
+use crate::load::cursor::{Cursor, Integer};
 use crate::load::misfit::Misfit;
+use crate::load::quoted::Quoted;
 use crate::load::{decimal, temporal};
 use crate::schema::DataType;
 
@@ -43,7 +44,8 @@ impl Column {
             Values::Int64(vec) => vec.push(integer(cursor, data_type)?),
             Values::Utf8(bytes) => utf8(cursor, data_type, bytes)?,
             Values::Float64(vec) => {
-                let number = float(cursor, data_type, |text| text.parse().ok().filter(|number: &f64| number.is_finite()))?;
+                let number =
+                    float(cursor, data_type, |text| text.parse().ok().filter(|number: &f64| number.is_finite()))?;
                 vec.push(number);
             }
             Values::Timestamp(vec) => vec.push(timestamp(cursor, data_type, &mut walk.scratch)?),
@@ -63,7 +65,8 @@ impl Column {
             Values::Uint32(vec) => vec.push(integer(cursor, data_type)?),
             Values::Uint64(vec) => vec.push(integer(cursor, data_type)?),
             Values::Float32(vec) => {
-                let number = float(cursor, data_type, |text| text.parse().ok().filter(|number: &f32| number.is_finite()))?;
+                let number =
+                    float(cursor, data_type, |text| text.parse().ok().filter(|number: &f32| number.is_finite()))?;
                 vec.push(number);
             }
             Values::Date(vec) => {
@@ -72,8 +75,7 @@ impl Column {
             }
             Values::Binary(bytes) => {
                 let out = &mut bytes.bytes;
-                string(cursor, data_type, &mut walk.scratch, |text| STANDARD.decode_vec(text, out).ok())
-                    .map_err(|misfit| misfit)?;
+                string(cursor, data_type, &mut walk.scratch, |text| STANDARD.decode_vec(text, out).ok())?;
                 bytes.end_row();
             }
             Values::Json(bytes) => {
@@ -118,7 +120,7 @@ fn utf8(cursor: &mut Cursor<'_>, expected: &DataType, bytes: &mut Bytes) -> Resu
     }
     let quoted = cursor.string()?;
     if !quoted.decode(&mut bytes.bytes) {
-        return Err(Misfit::value("utf8 without halves of surrogate pairs", quoted.raw));
+        return Err(Misfit::value("utf8 without halves of surrogate pairs", quoted.raw()));
     }
     bytes.end_row();
     Ok(())
@@ -151,8 +153,8 @@ fn string<T>(
 /// What a string says, decoded aside where it has escapes.
 #[inline]
 fn text_of<'a>(quoted: Quoted<'a>, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
-    if !quoted.escaped {
-        return Some(quoted.raw);
+    if !quoted.is_escaped() {
+        return Some(quoted.raw());
     }
     scratch.clear();
     quoted.decode(scratch).then_some(scratch.as_slice())
@@ -163,15 +165,24 @@ fn timestamp(cursor: &mut Cursor<'_>, expected: &DataType, scratch: &mut Vec<u8>
     let &DataType::Timestamp { unit, utc } = expected else {
         return Err(cursor.mismatch(expected));
     };
-    if cursor.peek() != b'"' {
-        return epoch(cursor, expected, unit);
-    }
     let start = cursor.at();
-    let quoted = cursor.string()?;
-    let text = text_of(quoted, scratch).unwrap_or_default();
-    temporal::parse_timestamp(text, unit, utc).map_err(|why| {
+    let counted = if cursor.peek() == b'"' {
+        let quoted = cursor.string()?;
+        let text = text_of(quoted, scratch).unwrap_or_default();
+        temporal::parse_timestamp(text, unit, utc).map_err(|why| {
+            cursor.go_back(start);
+            cursor.mismatch(format_args!("{expected} {why}"))
+        })?
+    } else {
+        epoch(cursor, expected, unit)?
+    };
+    if unit != TimeUnit::Second {
+        return Ok(counted);
+    }
+    // Seconds land as milliseconds: Parquet has no timestamp of seconds, and readers would see a bare integer.
+    counted.checked_mul(1_000).ok_or_else(|| {
         cursor.go_back(start);
-        cursor.mismatch(format_args!("{expected} {why}"))
+        cursor.mismatch(expected)
     })
 }
 
@@ -208,8 +219,12 @@ fn number(cursor: &mut Cursor<'_>, expected: &DataType, scratch: &mut Vec<u8>) -
     parsed.map_err(|excess| {
         cursor.go_back(start);
         match excess {
-            decimal::Excess::FractionDigits => cursor.mismatch(format_args!("{expected}, at most {scale} fraction digits")),
-            decimal::Excess::Digits => cursor.mismatch(format_args!("{expected}, at most {precision} digits with {scale} of them fraction")),
+            decimal::Excess::FractionDigits => {
+                cursor.mismatch(format_args!("{expected}, at most {scale} fraction digits"))
+            }
+            decimal::Excess::Digits => {
+                cursor.mismatch(format_args!("{expected}, at most {precision} digits with {scale} of them fraction"))
+            }
         }
     })
 }
@@ -218,7 +233,13 @@ fn is_number(text: &[u8]) -> bool {
     Cursor::new(text).is_ok_and(|mut inner| inner.number().is_ok_and(|literal| literal.len() == text.len()))
 }
 
-fn list(cursor: &mut Cursor<'_>, walk: &mut Walk, expected: &DataType, ends: &mut Ends, item: &mut Column) -> Result<(), Misfit> {
+fn list(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk,
+    expected: &DataType,
+    ends: &mut Ends,
+    item: &mut Column,
+) -> Result<(), Misfit> {
     if cursor.peek() != b'[' {
         return Err(cursor.mismatch(expected));
     }
@@ -233,7 +254,13 @@ fn list(cursor: &mut Cursor<'_>, walk: &mut Walk, expected: &DataType, ends: &mu
     Ok(())
 }
 
-fn map(cursor: &mut Cursor<'_>, walk: &mut Walk, expected: &DataType, ends: &mut Ends, entries: &mut (Bytes, Column)) -> Result<(), Misfit> {
+fn map(
+    cursor: &mut Cursor<'_>,
+    walk: &mut Walk,
+    expected: &DataType,
+    ends: &mut Ends,
+    entries: &mut (Bytes, Column),
+) -> Result<(), Misfit> {
     if cursor.peek() != b'{' {
         return Err(cursor.mismatch(expected));
     }
@@ -243,11 +270,11 @@ fn map(cursor: &mut Cursor<'_>, walk: &mut Walk, expected: &DataType, ends: &mut
     while more {
         let key = cursor.string()?;
         if !key.decode(&mut keys.bytes) {
-            return Err(Misfit::value("a name without halves of surrogate pairs", key.raw));
+            return Err(Misfit::value("a name without halves of surrogate pairs", key.raw()));
         }
         keys.end_row();
         cursor.colon()?;
-        values.take(cursor, walk).map_err(|misfit| misfit.in_member(&String::from_utf8_lossy(key.raw)))?;
+        values.take(cursor, walk).map_err(|misfit| misfit.in_member(&String::from_utf8_lossy(key.raw())))?;
         more = cursor.more(b'}')?;
     }
     if let Some(twice) = keys.repeated_since(first) {

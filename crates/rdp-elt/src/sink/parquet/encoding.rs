@@ -16,6 +16,8 @@ use parquet::schema::types::ColumnDescriptor;
 pub(super) struct TopicEncoding {
     pub(super) schema: SchemaRef,
     pub(super) properties: WriterProperties,
+    /// What an open row group holds beyond what the encoder counts: a compressor per compressed column.
+    pub(super) uncounted_bytes: usize,
     sampled_rows: usize,
 }
 
@@ -38,18 +40,26 @@ impl TopicEncoding {
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .set_write_batch_size(WRITE_ROWS);
+        let mut uncounted_bytes = 0;
         for (descriptor, leaf) in columns.columns().iter().zip(&leaves) {
             let path = descriptor.path().clone();
-            let dictionary = wants_dictionary(descriptor, leaf);
-            properties = properties.set_column_dictionary_enabled(path.clone(), dictionary);
-            if is_delta(descriptor) {
+            let form = Form::of(descriptor, leaf);
+            properties = properties.set_column_dictionary_enabled(path.clone(), form == Form::Dictionary);
+            if form == Form::Deltas {
                 properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
+            }
+            if form == Form::SplitFloats {
+                properties = properties.set_column_encoding(path.clone(), Encoding::BYTE_STREAM_SPLIT);
+            }
+            match form.is_compressed() {
+                true => uncounted_bytes += COMPRESSOR_BYTES,
+                false => properties = properties.set_column_compression(path.clone(), Compression::UNCOMPRESSED),
             }
             if !has_useful_statistics(descriptor) {
                 properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
             }
         }
-        Ok(TopicEncoding { schema, properties: properties.build(), sampled_rows })
+        Ok(TopicEncoding { schema, properties: properties.build(), uncounted_bytes, sampled_rows })
     }
 
     /// Whether it was decided from too few rows, and these tell more.
@@ -58,53 +68,99 @@ impl TopicEncoding {
     }
 }
 
-/// Offsets rise by one, timestamps nearly so: their differences take a few bits.
-fn is_delta(descriptor: &ColumnDescriptor) -> bool {
-    matches!(descriptor.path().string().as_str(), "_kafka_offset" | "_kafka_timestamp")
+/// The form of one column's values. The measure is CPU first and size second: on a million order records the choice below
+/// costs half of what dictionaries and zstd for every column do, and no more bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The values as they are, compressed.
+    Plain,
+    /// Each distinct value once. For values that all differ it would cost a hash and a lookup each and save nothing.
+    Dictionary,
+    /// Differences in as few bits as they need; compression would find next to nothing in them.
+    Deltas,
+    /// One bit each, as they are.
+    Bits,
+    /// The first byte of every float, then the second of every float, and so on: like bytes compress in a third of the time.
+    SplitFloats,
 }
 
-/// A dictionary is for values that repeat. For values that all differ it costs a hash and a lookup each and saves nothing.
-fn wants_dictionary(descriptor: &ColumnDescriptor, leaf: &ArrayRef) -> bool {
-    match descriptor.path().string().as_str() {
-        "_kafka_offset" | "_kafka_timestamp" | "_kafka_tombstone" | "_kafka_value" => false,
-        "_kafka_topic" | "_kafka_partition" => true,
-        _ => repeats(leaf),
-    }
-}
-
-/// Smallest and largest value serve a reader who looks for some rows; of opaque bytes nobody asks that.
-fn has_useful_statistics(descriptor: &ColumnDescriptor) -> bool {
-    descriptor.max_rep_level() == 0
-        && (descriptor.physical_type() != Type::BYTE_ARRAY || descriptor.logical_type_ref().is_some())
-}
-
-fn repeats(leaf: &ArrayRef) -> bool {
-    let hashes = RandomState::new();
-    let mut seen = HashSet::new();
-    let mut count = 0_usize;
-    let mut see = |value: &[u8]| {
-        count += 1;
-        seen.insert(hashes.hash_one(value));
-    };
-    match leaf.data_type() {
-        DataType::Utf8 => leaf.as_string::<i32>().iter().flatten().for_each(|value| see(value.as_bytes())),
-        DataType::LargeUtf8 => leaf.as_string::<i64>().iter().flatten().for_each(|value| see(value.as_bytes())),
-        DataType::Utf8View => leaf.as_string_view().iter().flatten().for_each(|value| see(value.as_bytes())),
-        DataType::Binary => leaf.as_binary::<i32>().iter().flatten().for_each(see),
-        DataType::LargeBinary => leaf.as_binary::<i64>().iter().flatten().for_each(see),
-        DataType::BinaryView => leaf.as_binary_view().iter().flatten().for_each(see),
-        data_type => {
-            let Some(width) = data_type.primitive_width() else { return true };
-            let data = leaf.to_data();
-            let values = data.buffers().first().map(|buffer| buffer.as_slice()).unwrap_or_default();
-            for (row, value) in values.chunks_exact(width).skip(data.offset()).take(leaf.len()).enumerate() {
-                if leaf.is_valid(row) {
-                    see(value);
-                }
-            }
+impl Form {
+    fn of(descriptor: &ColumnDescriptor, leaf: &ArrayRef) -> Self {
+        match (descriptor.path().string().as_str(), descriptor.physical_type()) {
+            ("_kafka_topic" | "_kafka_partition" | "_kafka_value" | "_rdp_error", _) => Form::Plain,
+            ("_kafka_offset" | "_kafka_timestamp", _) => Form::Deltas,
+            (_, Type::BOOLEAN) => Form::Bits,
+            (_, Type::INT32 | Type::INT64) => match Sample::of(leaf) {
+                // Few values far apart: their differences would take many bits each.
+                sample if sample.repeats() && sample.is_wide => Form::Dictionary,
+                _ => Form::Deltas,
+            },
+            _ if Sample::of(leaf).repeats() => Form::Dictionary,
+            (_, Type::FLOAT | Type::DOUBLE) => Form::SplitFloats,
+            _ => Form::Plain,
         }
     }
-    seen.len() * MOST_DISTINCT_ONE_IN <= count
+
+    fn is_compressed(self) -> bool {
+        !matches!(self, Form::Deltas | Form::Bits)
+    }
+}
+
+/// Smallest and largest number serve a reader who looks for some rows, and cost next to nothing. Text does not arrive in
+/// order, so that its bounds would rule nothing out, and comparing it would cost as much as writing it.
+fn has_useful_statistics(descriptor: &ColumnDescriptor) -> bool {
+    descriptor.max_rep_level() == 0
+        && !matches!(descriptor.physical_type(), Type::BYTE_ARRAY | Type::FIXED_LEN_BYTE_ARRAY)
+}
+
+/// What the first values of a column are like.
+#[derive(Default)]
+struct Sample {
+    count: usize,
+    distinct: HashSet<u64>,
+    is_wide: bool,
+}
+
+impl Sample {
+    fn of(leaf: &ArrayRef) -> Self {
+        let hashes = RandomState::new();
+        let mut sample = Sample::default();
+        let mut see = |value: &[u8]| {
+            sample.count += 1;
+            sample.distinct.insert(hashes.hash_one(value));
+        };
+        match leaf.data_type() {
+            DataType::Utf8 => leaf.as_string::<i32>().iter().flatten().for_each(|value| see(value.as_bytes())),
+            DataType::LargeUtf8 => leaf.as_string::<i64>().iter().flatten().for_each(|value| see(value.as_bytes())),
+            DataType::Utf8View => leaf.as_string_view().iter().flatten().for_each(|value| see(value.as_bytes())),
+            DataType::Binary => leaf.as_binary::<i32>().iter().flatten().for_each(see),
+            DataType::LargeBinary => leaf.as_binary::<i64>().iter().flatten().for_each(see),
+            DataType::BinaryView => leaf.as_binary_view().iter().flatten().for_each(see),
+            data_type => sample.see_fixed(leaf, data_type.primitive_width().unwrap_or_default()),
+        }
+        sample
+    }
+
+    /// Looks at values of this many bytes each; at none where a type has no such form.
+    fn see_fixed(&mut self, leaf: &ArrayRef, width: usize) {
+        let data = leaf.to_data();
+        let (Some(buffer), 1..=16) = (data.buffers().first(), width) else { return };
+        let (mut least, mut most) = (u128::MAX, 0);
+        let values = buffer.as_slice().chunks_exact(width).skip(data.offset()).take(leaf.len());
+        for (_, value) in values.enumerate().filter(|(row, _)| leaf.is_valid(*row)) {
+            let mut bytes = [0; 16];
+            bytes[..width].copy_from_slice(value);
+            let value = u128::from_le_bytes(bytes);
+            (least, most) = (value.min(least), value.max(most));
+            self.count += 1;
+            self.distinct.insert(value as u64 ^ (value >> 64) as u64);
+        }
+        self.is_wide = most.saturating_sub(least) > WIDE;
+    }
+
+    fn repeats(&self) -> bool {
+        self.distinct.len() * MOST_DISTINCT_ONE_IN <= self.count
+    }
 }
 
 /// The leaves of a column in the order in which Parquet numbers them.
@@ -135,6 +191,12 @@ const SAMPLE_ROWS: usize = 4096;
 
 /// More distinct values than one in so many rows, and a column goes without a dictionary.
 const MOST_DISTINCT_ONE_IN: usize = 3;
+
+/// Numbers further apart than this take more bits as differences than as places in a dictionary.
+const WIDE: u128 = 1 << 16;
+
+/// Measured with the default allocator; a compressor that has seen a large page holds more.
+const COMPRESSOR_BYTES: usize = 24 << 10;
 
 /// Rows that the encoder takes at a time before it looks at its limits.
 const WRITE_ROWS: usize = 8192;

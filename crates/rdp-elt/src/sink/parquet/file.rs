@@ -38,10 +38,20 @@ pub(super) struct UnsealedFile {
     tail_start: Option<usize>,
 }
 
-/// A whole and durable file that has no name yet.
+/// A whole file that has no name yet.
 pub(super) struct SealedFile {
-    pub(super) temporary: TempPath,
+    file: NamedTempFile,
+    /// Its bytes.
     pub(super) length: u64,
+}
+
+impl SealedFile {
+    /// Makes it durable, and closes it.
+    pub(super) fn sync(self) -> Result<TempPath> {
+        let synced = self.file.as_file().sync_all();
+        synced.map_err(|error| trouble::disk("write a landed file", self.file.path(), error))?;
+        Ok(self.file.into_temp_path())
+    }
 }
 
 impl UnsealedFile {
@@ -69,13 +79,22 @@ impl UnsealedFile {
         }
     }
 
+    /// Writes out what waits in memory.
+    pub(super) fn write_out(&mut self) -> io::Result<()> {
+        if !self.pending.is_empty() {
+            self.spill()?;
+        }
+        self.pending = Vec::new();
+        Ok(())
+    }
+
     /// Ends the data and begins the tail. The text goes into the footer's metadata under [`CHECKSUM`].
     pub(super) fn end_data(&mut self) -> String {
         self.tail_start = Some(self.pending.len());
         Checksum { data_length: self.data_length, data: self.data.clone().finalize(), tail: 0 }.to_string()
     }
 
-    /// Fills in the tail's checksum and makes the file durable.
+    /// Fills in the tail's checksum and writes out all that is left.
     pub(super) fn seal(mut self, unsealed: &str) -> Result<SealedFile> {
         let tail = self.tail_start.and_then(|start| self.pending.get_mut(start..)).unwrap_or_default();
         let Some(at) = find_last(tail, unsealed.as_bytes()) else {
@@ -90,8 +109,7 @@ impl UnsealedFile {
         let Some(file) = self.file.take() else {
             return Err(Error::internal("a sealed file is not on the disk"));
         };
-        file.as_file().sync_all().map_err(|error| trouble::disk("write a landed file", file.path(), error))?;
-        Ok(SealedFile { temporary: file.into_temp_path(), length })
+        Ok(SealedFile { file, length })
     }
 
     fn spill(&mut self) -> io::Result<()> {

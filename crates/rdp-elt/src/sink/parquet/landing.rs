@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
+use tempfile::TempPath;
 
 use super::file::Place;
 use super::writer::{PartitionWriter, WrittenFile};
@@ -15,8 +17,8 @@ use super::{Landings, blocking};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
-use crate::offset::{OffsetRanges, TopicPartition};
-use crate::sink::{Landing, Receipt, WindowInfo};
+use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+use crate::sink::{Landing, LedgerEntry, Receipt, WindowInfo};
 
 /// The open files of one window, one per partition.
 pub(super) struct ParquetLanding {
@@ -73,31 +75,53 @@ impl ParquetLanding {
         let (landings, window) = (&*self.landings, &self.window);
 
         // All fences first: a window that was overtaken in one partition lands in none.
-        in_parallel(moving().collect(), |(of, range)| landings.pass_fence(of, *range, window))?;
-        let written = in_parallel(files, |(of, range, writer)| {
-            let writer = match writer {
-                Some(writer) => writer,
-                None => {
-                    PartitionWriter::begin(place(landings, window, of, range.start()), &*landings.encoding_of(of)?)?
-                }
-            };
-            let written = writer.finish(range, window)?;
-            failpoint::pass("file_written")?;
-            Ok(written)
-        })?;
+        in_parallel(WAITING, moving().collect(), |(of, range)| landings.pass_fence(of, *range, window))?;
+        let mut durable = Vec::with_capacity(files.len());
+        let mut files = files.into_iter().peekable();
+        while files.peek().is_some() {
+            durable.extend(write(landings, window, files.by_ref().take(OPEN_FILES).collect())?);
+        }
 
         let mut receipt = Receipt { positions: ranges.ends(), landed_bytes: 0 };
-        let mut landed = Vec::with_capacity(written.len());
-        for WrittenFile { entry, sealed } in written {
-            receipt.landed_bytes += sealed.length;
-            landings.name(sealed, &entry)?;
+        let mut landed = Vec::with_capacity(durable.len());
+        for DurableFile { entry, temporary, length } in durable {
+            landings.name(temporary, &entry)?;
             failpoint::pass("file_visible")?;
+            receipt.landed_bytes += length;
             landed.push(entry);
         }
-        in_parallel(landed.iter().collect(), |entry| landings.store.sync_partition(&entry.topic_partition))?;
+        in_parallel(WAITING, landed.iter().collect(), |entry| landings.store.sync_partition(&entry.topic_partition))?;
         landings.remember(landed);
         Ok(receipt)
     }
+}
+
+/// A whole and durable file that lacks nothing but its name.
+struct DurableFile {
+    entry: LedgerEntry,
+    temporary: TempPath,
+    length: u64,
+}
+
+/// Makes files whole and durable. The first takes processors, the second patience.
+fn write(
+    landings: &Landings,
+    window: &WindowInfo,
+    files: Vec<(&TopicPartition, OffsetRange, Option<PartitionWriter>)>,
+) -> Result<Vec<DurableFile>> {
+    let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let written = in_parallel(cores, files, |(of, range, writer)| match writer {
+        Some(writer) => writer.finish(range, window),
+        None => {
+            let place = place(landings, window, of, range.start());
+            PartitionWriter::begin(place, &*landings.encoding_of(of)?)?.finish(range, window)
+        }
+    })?;
+    in_parallel(WAITING, written, |WrittenFile { entry, sealed }| {
+        let (length, temporary) = (sealed.length, sealed.sync()?);
+        failpoint::pass("file_written")?;
+        Ok(DurableFile { entry, temporary, length })
+    })
 }
 
 #[async_trait]
@@ -134,12 +158,16 @@ fn place(landings: &Landings, window: &WindowInfo, of: &TopicPartition, start: i
     Place { store: landings.store.clone(), topic_partition: of.clone(), start, window: window.id.clone() }
 }
 
-/// Does the same to each, a few at a time: waiting for one disk flush must not delay the next. The first error ends it.
-pub(super) fn in_parallel<T: Send, R: Send>(each: Vec<T>, act: impl Fn(T) -> Result<R> + Sync) -> Result<Vec<R>> {
-    if each.len() <= 1 {
+/// Does the same to each, so many at a time. The first error ends it.
+pub(super) fn in_parallel<T: Send, R: Send>(
+    threads: usize,
+    each: Vec<T>,
+    act: impl Fn(T) -> Result<R> + Sync,
+) -> Result<Vec<R>> {
+    let threads = threads.min(each.len());
+    if threads <= 1 {
         return each.into_iter().map(act).collect();
     }
-    let threads = each.len().min(THREADS);
     let (waiting, done) = (Mutex::new(each.into_iter().enumerate()), Mutex::new(Vec::new()));
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -164,4 +192,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-const THREADS: usize = 8;
+/// How many at a time wait for the disk: one flush must not delay the next.
+pub(super) const WAITING: usize = 8;
+
+/// Files that a commit holds open at a time, however many partitions its window has.
+const OPEN_FILES: usize = 128;

@@ -18,19 +18,19 @@ mod trouble;
 mod writer;
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 use async_trait::async_trait;
 use parquet::basic::ZstdLevel;
+use tempfile::TempPath;
 
 use self::encoding::TopicEncoding;
 use self::fence::Landed;
-use self::file::SealedFile;
 use self::footer::Footer;
-use self::landing::{ParquetLanding, in_parallel, lock};
+use self::landing::{ParquetLanding, WAITING, in_parallel, lock};
 use self::store::Store;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
@@ -91,6 +91,11 @@ impl ParquetSink {
         let (encodings, known) = Default::default();
         Ok(ParquetSink(Arc::new(Landings { store, options, zstd_level, encodings, known })))
     }
+
+    /// The landing's folder.
+    pub fn folder(&self) -> &Path {
+        self.0.store.root()
+    }
 }
 
 #[async_trait]
@@ -102,7 +107,7 @@ impl Sink for ParquetSink {
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let (landings, of) = (self.0.clone(), of.to_vec());
         blocking(move || {
-            let read = in_parallel(of, |partition| Ok((landings.read_position(&partition)?, partition)))?;
+            let read = in_parallel(WAITING, of, |partition| Ok((landings.read_position(&partition)?, partition)))?;
             Ok(read.into_iter().filter_map(|(position, partition)| Some((partition, position?))).collect())
         })
         .await
@@ -190,10 +195,10 @@ impl Landings {
     }
 
     /// Gives a file its name, or finds out whose file has it.
-    fn name(&self, sealed: SealedFile, entry: &LedgerEntry) -> Result<()> {
+    fn name(&self, temporary: TempPath, entry: &LedgerEntry) -> Result<()> {
         let of = &entry.topic_partition;
         let path = self.store.file(of, entry.range.start())?;
-        if self.store.name(sealed.temporary, &path)? {
+        if self.store.name(temporary, &path)? {
             return Ok(());
         }
         let landed = fence::entry_of(&self.store, of, entry.range.start())?;
@@ -232,7 +237,7 @@ impl Landings {
         if let Some(path) = foreign.iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")) {
             return Err(trouble::foreign(path, "RDP names its files by the 20 digits of their start"));
         }
-        in_parallel(files, |(partition, start)| fence::entry_of(&self.store, &partition, start))
+        in_parallel(WAITING, files, |(partition, start)| fence::entry_of(&self.store, &partition, start))
     }
 
     /// The encoding for a new file with these rows.

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::concat_batches;
 use arrow::datatypes::{Int64Type, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::file::metadata::KeyValue;
@@ -20,6 +21,12 @@ pub(super) struct PartitionWriter {
     topic_partition: TopicPartition,
     schema: SchemaRef,
     arrow: ArrowWriter<UnsealedFile>,
+    // Rows that are too few to be worth an open row group, which takes megabytes per partition: buffers and a compressor
+    // for each column.
+    staged: Vec<RecordBatch>,
+    staged_rows: usize,
+    staged_bytes: usize,
+    uncounted_bytes: usize,
     memory_bytes: usize,
     // First and newest offset, for the check that the commit's range covers them.
     offsets: Option<(i64, i64)>,
@@ -28,7 +35,7 @@ pub(super) struct PartitionWriter {
     tombstone_count: u64,
 }
 
-/// A landed file that lacks nothing but its name.
+/// A whole file and what it lands; not durable yet, and without a name.
 pub(super) struct WrittenFile {
     pub(super) entry: LedgerEntry,
     pub(super) sealed: SealedFile,
@@ -52,6 +59,10 @@ impl PartitionWriter {
             topic_partition,
             schema: encoding.schema.clone(),
             arrow,
+            staged: Vec::new(),
+            staged_rows: 0,
+            staged_bytes: 0,
+            uncounted_bytes: encoding.uncounted_bytes,
             memory_bytes: 0,
             offsets: None,
             record_count: 0,
@@ -69,10 +80,15 @@ impl PartitionWriter {
     pub(super) fn append(&mut self, loaded: &LoadedRows, row_group_bytes: usize) -> Result<()> {
         self.check_columns(&loaded.rows)?;
         self.note_offsets(&loaded.rows)?;
-        self.arrow.write(&loaded.rows).map_err(|error| self.error("encode rows", error))?;
+        self.staged_bytes += rows_bytes(&loaded.rows);
+        self.staged.push(loaded.rows.clone());
+        self.staged_rows += loaded.rows.num_rows();
         self.record_count += loaded.rows.num_rows() as u64;
         self.quarantined_count += loaded.quarantined_count;
         self.tombstone_count += loaded.tombstone_count;
+        if self.staged_rows >= STRIDE_ROWS {
+            self.encode_staged()?;
+        }
         self.measure();
         if self.memory_bytes >= row_group_bytes && self.arrow.in_progress_size() >= row_group_bytes {
             self.cut_row_group()?;
@@ -80,14 +96,18 @@ impl PartitionWriter {
         Ok(())
     }
 
-    /// Writes out what is in memory.
+    /// Ends the row group and writes it out; nothing stays in memory.
     pub(super) fn cut_row_group(&mut self) -> Result<()> {
+        self.encode_staged()?;
         self.arrow.flush().map_err(|error| self.error("write a row group", error))?;
+        self.arrow.sync().map_err(|error| self.error("write a row group", error.into()))?;
+        let written = self.arrow.inner_mut().write_out();
+        written.map_err(|error| self.error("write a row group", error.into()))?;
         self.measure();
         Ok(())
     }
 
-    /// Makes the file whole and durable, saying that it lands this range.
+    /// Makes the file whole, saying that it lands this range.
     pub(super) fn finish(mut self, range: OffsetRange, window: &WindowInfo) -> Result<WrittenFile> {
         if let Some((first, newest)) = self.offsets
             && !(range.contains(first) && range.contains(newest))
@@ -95,6 +115,7 @@ impl PartitionWriter {
             let message = format!("land {}: rows [{first}, {newest}] are not in range {range}", self.topic_partition);
             return Err(Error::internal(message));
         }
+        self.encode_staged()?;
         let entry = LedgerEntry {
             source: window.source(&self.topic_partition.topic),
             window: window.id.clone(),
@@ -116,8 +137,30 @@ impl PartitionWriter {
         Ok(WrittenFile { entry, sealed: file.seal(&checksum)? })
     }
 
+    /// Encodes what has been staged, a stride at a time.
+    fn encode_staged(&mut self) -> Result<()> {
+        let staged = std::mem::take(&mut self.staged);
+        (self.staged_rows, self.staged_bytes) = (0, 0);
+        let rows = match &*staged {
+            [] => return Ok(()),
+            [rows] => rows,
+            pieces => &concat_batches(&self.schema, pieces).map_err(|error| {
+                Error::internal(format!("bring rows of {} together", self.topic_partition)).with_source(error)
+            })?,
+        };
+        for start in (0..rows.num_rows()).step_by(STRIDE_ROWS) {
+            let stride = rows.slice(start, STRIDE_ROWS.min(rows.num_rows() - start));
+            self.arrow.write(&stride).map_err(|error| self.error("encode rows", error))?;
+        }
+        Ok(())
+    }
+
     fn measure(&mut self) {
-        self.memory_bytes = self.arrow.memory_size() + self.arrow.inner().pending_bytes();
+        let open_row_group = match self.arrow.in_progress_rows() {
+            0 => 0,
+            _ => self.uncounted_bytes + self.arrow.memory_size().max(self.arrow.in_progress_size()),
+        };
+        self.memory_bytes = self.staged_bytes + open_row_group + self.arrow.inner().pending_bytes();
     }
 
     /// Refuses rows of other columns than the file's: the encoder would not notice.
@@ -150,3 +193,11 @@ impl PartitionWriter {
         encoder_error(&format!("{doing} of {}", self.topic_partition), &self.arrow.inner().path(), error)
     }
 }
+
+/// What the rows themselves take of the memory that they lie in.
+fn rows_bytes(rows: &RecordBatch) -> usize {
+    rows.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or_default()).sum()
+}
+
+/// Rows that are encoded at a time: enough to be worth the way through every column, few enough to stay in the cache.
+const STRIDE_ROWS: usize = 4096;
