@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::EmbeddedBroker;
-    use crate::sink::{Landing, WindowInfo};
+    use crate::sink::{LandedPosition, Landing, WindowInfo};
 
     /// A landing that says whatever a test has it say.
     #[derive(Default)]
