@@ -2,7 +2,7 @@
 //!
 //! One cell is one topic and one landing that grows: each round produces more, strikes once, starts the loader again
 //! until it ends with 0, and so goes on from what the round before left. The oracle compares the whole landing at the end
-//! of the cell, or after [`ROUNDS_PER_LANDING`] rounds: nothing that a round did can have gone by then, since a landing
+//! of the cell, or after `ROUNDS_PER_LANDING` rounds: nothing that a round did can have gone by then, since a landing
 //! only grows.
 
 use std::path::{Path, PathBuf};
