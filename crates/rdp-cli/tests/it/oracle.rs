@@ -14,6 +14,11 @@ fn every_seeded_bug_is_found() {
     oracle::check(&healthy).assert_exact();
     rdp("audit").arg(healthy.path()).run(LIMIT).assert_success();
 
+    // A copy is clean by itself: what is found below is the bug's doing.
+    let copy = healthy.duplicate();
+    oracle::check(&copy).assert_exact();
+    rdp("audit").arg(copy.path()).run(LIMIT).assert_success();
+
     let bugs = oracle::bugs();
     assert!(bugs.len() >= 25, "{bugs:?}");
     let mut unseen = Vec::new();
