@@ -107,7 +107,8 @@ impl Lane {
             self.settle()?;
             return Ok(Turn::Ended);
         }
-        if self.run.ends.is_some() && self.consumer.is_done() {
+        // Positions are ahead of a slice that still waits: the end is reached when it has been taken.
+        if self.run.ends.is_some() && self.waiting.is_none() && self.consumer.is_done() {
             self.close_window(WindowEnd::EndOffsets)?;
             self.settle()?;
             if self.run.is_over(&self.runtime)? {
