@@ -20,6 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as native;
 
 use super::error;
+use super::foreign::millis;
 use super::slice::Message;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
@@ -97,14 +98,13 @@ impl NativeConsumer {
     pub(crate) fn consume_batch(&mut self, into: &mut Vec<Message>, max: usize, timeout: Duration) -> usize {
         into.reserve(max);
         let spare = into.spare_capacity_mut();
-        let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: `Message` is a transparent wrapper of a non-null message pointer, so the spare capacity of `into` is
         // an array of such pointers with room for `max` of them; librdkafka writes `taken` valid ones from its start and
         // hands their ownership over.
         unsafe {
             let taken = native::rd_kafka_consume_batch_queue(
                 self.queue.as_ptr(),
-                millis,
+                millis(timeout),
                 spare.as_mut_ptr().cast::<*mut native::rd_kafka_message_t>(),
                 max,
             );
@@ -150,9 +150,9 @@ impl NativeConsumer {
         let mut open = positions.clone();
         while !open.is_empty() {
             let list = list_of(open.iter())?;
-            let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
             // SAFETY: client and list are alive for the call; the outcome of each partition is written into the list.
-            let failed = unsafe { native::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), millis) };
+            let failed =
+                unsafe { native::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), millis(timeout)) };
             check_object(failed, || format!("seek {} partitions", open.len()))?;
             for element in list.elements() {
                 let Err(cause) = element.error() else {
@@ -207,9 +207,8 @@ impl NativeConsumer {
     /// The group's committed positions, where it has any.
     pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
         let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
-        let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
         // SAFETY: client and list are alive for the call; the offsets are written into the list.
-        let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis) };
+        let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis(timeout)) };
         check(code, || "read the group's committed offsets".to_owned())?;
         let known = list.elements().into_iter().filter_map(|element| match element.offset() {
             Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
