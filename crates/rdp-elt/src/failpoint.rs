@@ -15,18 +15,23 @@ use std::time::Duration;
 
 use crate::error::{Error, Result};
 
-/// Every step, in the order in which one window passes them.
-pub const STEPS: [&str; 12] = [
+/// Every step, in the order in which one window passes them, then those that only trouble, a group or an end bring about.
+pub const STEPS: [&str; 17] = [
     "assigned",
     "positions_read",
     "slice_polled",
     "slice_appended",
     "window_closed",
     "commit_begun",
+    "origin_claimed",
+    "fence_passed",
     "file_written",
     "file_visible",
+    "names_durable",
+    "outcome_unclear",
     "commit_ended",
     "positions_reported",
+    "rewound",
     "revoked",
     "shutdown_begun",
 ];

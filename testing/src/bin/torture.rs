@@ -5,13 +5,15 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rdp_testing::Rdp;
+use rdp_testing::torture::Total;
 use rdp_testing::torture::matrix::Matrix;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
 use rdp_testing::torture::zombie::Zombies;
 
-const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [--repeats 200] [--minutes 10] [--seed 1] [--threads 4]
-Without a name all three are done. --repeats: strikes per step and action, a twentieth of it zombies per step;
---minutes: the storm's time per protocol; --threads: landings at the same time.";
+const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [--repeats 200] [--minutes 10] [--seed 1] [--threads 6]
+Without a name all three are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
+random moments, and a fortieth of it zombies per step; --minutes: the storm's time per protocol; --threads: landings at
+the same time.";
 
 fn main() -> ExitCode {
     let Some(wanted) = Wanted::parse(std::env::args().skip(1)) else {
@@ -19,41 +21,50 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     let began = Instant::now();
-    let mut is_clean = true;
-    if wanted.has("matrix") {
-        let matrix = Matrix {
-            binary: Rdp::built_binary(),
-            repeats: wanted.repeats,
-            random_kills: 5 * wanted.repeats,
-            seed: wanted.seed,
-            threads: wanted.threads,
-        };
-        let report = matrix.run();
-        println!("{report}");
-        is_clean &= report.is_clean();
+    let (mut is_clean, mut total) = (true, Total::default());
+    let parts: [(&str, fn(&Wanted) -> Part); 3] = [("matrix", matrix), ("zombies", zombies), ("storm", storm)];
+    for (_, run) in parts.into_iter().filter(|(name, _)| wanted.has(name)) {
+        let part = run(&wanted);
+        println!("{}", part.table);
+        is_clean &= part.is_clean;
+        total += part.total;
     }
-    if wanted.has("zombies") {
-        let zombies = Zombies {
-            binary: Rdp::built_binary(),
-            repeats: wanted.repeats.div_ceil(20),
-            seed: wanted.seed,
-            threads: wanted.threads,
-        };
-        let report = zombies.run();
-        println!("{report}");
-        is_clean &= report.is_clean();
-    }
-    if wanted.has("storm") {
-        let storm = |protocol| {
-            Storm { binary: Rdp::built_binary(), protocol, time: wanted.storm_time, seed: wanted.seed }.run()
-        };
-        let reports = Protocol::ALL.map(storm);
-        println!("{}", StormReport::table(&reports));
-        is_clean &= reports.iter().all(StormReport::is_clean);
-    }
+    println!("{total}");
     let verdict = if is_clean { "nothing lost, duplicated or altered" } else { "FAILED: see the tables" };
     println!("torture: {verdict}, in {} s, seed {}", began.elapsed().as_secs(), wanted.seed);
     if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// What a part of the torture came to.
+struct Part {
+    table: String,
+    is_clean: bool,
+    total: Total,
+}
+
+fn matrix(wanted: &Wanted) -> Part {
+    let Wanted { repeats, seed, threads, .. } = *wanted;
+    let report = Matrix { binary: Rdp::built_binary(), repeats, random_kills: 2 * repeats, seed, threads }.run();
+    Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
+}
+
+fn zombies(wanted: &Wanted) -> Part {
+    let Wanted { seed, threads, .. } = *wanted;
+    let report = Zombies { binary: Rdp::built_binary(), repeats: wanted.repeats.div_ceil(40), seed, threads }.run();
+    Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
+}
+
+fn storm(wanted: &Wanted) -> Part {
+    let Wanted { storm_time: time, seed, .. } = *wanted;
+    let blow = move |protocol| Storm { binary: Rdp::built_binary(), protocol, time, seed }.run();
+    // Storms mostly wait for sessions to end: they blow at the same time.
+    let reports = std::thread::scope(|scope| {
+        let storms = Protocol::ALL.map(|protocol| scope.spawn(move || blow(protocol)));
+        storms.map(|storm| storm.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    });
+    let mut total = Total::default();
+    reports.iter().for_each(|report| total += report.total());
+    Part { table: StormReport::table(&reports), is_clean: reports.iter().all(StormReport::is_clean), total }
 }
 
 struct Wanted {
@@ -68,7 +79,7 @@ impl Wanted {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let minutes = |text: &str| text.parse().ok().map(|minutes: f64| Duration::from_secs_f64(60.0 * minutes));
         let mut wanted =
-            Wanted { parts: Vec::new(), repeats: 200, storm_time: Duration::from_secs(600), seed: 1, threads: 4 };
+            Wanted { parts: Vec::new(), repeats: 200, storm_time: Duration::from_secs(600), seed: 1, threads: 6 };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 "matrix" | "storm" | "zombies" => wanted.parts.push(argument),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::oracle_count::Count;
 use super::step::{STEPS, Step, Way};
-use super::{LIMIT, Sink, Victim, side_by_side, table};
+use super::{LIMIT, Sink, Total, Victim, side_by_side, table};
 use crate::order::orders;
 use crate::rdp::{Exit, RdpProcess};
 use crate::server::KafkaServer;
@@ -21,7 +21,7 @@ use crate::topic::Topic;
 pub struct Matrix {
     /// The binary under test.
     pub binary: PathBuf,
-    /// Rounds of each cell.
+    /// Strikes at each step: a third kills, a third fails, a third delays.
     pub repeats: u64,
     /// Kills at random moments, per sink.
     pub random_kills: u64,
@@ -64,7 +64,7 @@ impl Matrix {
             // The long ones first, so that no thread is left with one at the end.
             cells.push((sink, None, Action::Kill));
             for step in STEPS.iter().rev() {
-                cells.extend([Action::Kill, Action::Error, Action::Delay].map(|action| (sink, Some(*step), action)));
+                cells.extend(ACTIONS.map(|action| (sink, Some(*step), action)));
             }
         }
         MatrixReport(side_by_side(cells, self.threads, |(sink, step, action)| {
@@ -74,7 +74,7 @@ impl Matrix {
                 None => self.random(sink),
             }));
             tried.unwrap_or_else(|_| Cell {
-                tries: self.repeats,
+                tries: self.rounds(),
                 ..Cell::new(sink, step.map_or(ANY_MOMENT, |step| step.name), action)
             })
         }))
@@ -82,7 +82,8 @@ impl Matrix {
 
     fn cell(&self, sink: Sink, step: Step, action: Action) -> Cell {
         let mut cell = Cell::new(sink, step.name, action);
-        for rounds in rounds_per_landing(self.repeats) {
+        let per_landing = if step.needs_new_landing() { 1 } else { ROUNDS_PER_LANDING };
+        for rounds in pieces(self.rounds(), per_landing) {
             let field = Field::new(&self.binary, sink, self.seed);
             for round in rounds {
                 let (way, visit) = step.visits[(round % step.visits.len() as u64) as usize];
@@ -95,7 +96,7 @@ impl Matrix {
                     Action::Error => exit.code() == Some(0) || exit.code() == Some(UNAVAILABLE),
                     Action::Delay => exit.code() == Some(0),
                 };
-                match struck && exit.stderr.contains(STRUCK) {
+                match struck && has_struck(&exit.stderr, step.name) {
                     true => cell.struck += 1,
                     false => eprintln!("{}={action:?}@{visit} by {way:?}: {}\n{}", step.name, exit.status, exit.stderr),
                 }
@@ -106,10 +107,15 @@ impl Matrix {
         cell
     }
 
+    /// Rounds of each cell.
+    fn rounds(&self) -> u64 {
+        self.repeats.div_ceil(ACTIONS.len() as u64)
+    }
+
     fn random(&self, sink: Sink) -> Cell {
         let mut cell = Cell::new(sink, ANY_MOMENT, Action::Kill);
         let mut random = fastrand::Rng::with_seed(self.seed);
-        for rounds in rounds_per_landing(self.random_kills) {
+        for rounds in pieces(self.random_kills, ROUNDS_PER_LANDING) {
             let field = Field::new(&self.binary, sink, self.seed ^ 0x5eed);
             for round in rounds {
                 field.produce(round);
@@ -130,6 +136,17 @@ impl Cell {
 }
 
 impl MatrixReport {
+    /// What it adds to the sum of everything tried.
+    pub fn total(&self) -> Total {
+        let mut total = Total::default();
+        for cell in &self.0 {
+            total.strikes += cell.struck;
+            total.kills += if cell.action == Action::Kill { cell.struck } else { 0 };
+            total.count += cell.count;
+        }
+        total
+    }
+
     /// Whether every strike really struck, and nothing was lost, duplicated or altered.
     pub fn is_clean(&self) -> bool {
         self.0.iter().all(|cell| cell.struck == cell.tries && cell.tries > 0 && cell.count.is_exact())
@@ -195,12 +212,12 @@ impl Field {
             Action::Error => "error",
             Action::Delay => "delay:300",
         };
-        let failpoint = format!("{step}={action}@{visit}");
+        let failpoint = way.failpoint(step, action, visit);
         let config = if in_group { &self.victim.grouped } else { &self.victim.alone };
         let before = self.victim.grouped.landed_files().len();
         let run = || self.victim.rdp("run", &self.victim.grouped).failpoint(&failpoint).spawn();
         match way {
-            Way::Load => self.victim.rdp("load", config).failpoint(&failpoint).run(LIMIT),
+            Way::Load | Way::Retry(_) => self.victim.rdp("load", config).failpoint(&failpoint).run(LIMIT),
             Way::Shutdown => {
                 let mut process = run();
                 self.victim.wait_for_files_beyond(before, &mut process);
@@ -211,7 +228,7 @@ impl Field {
                 let mut process = run();
                 self.victim.wait_for_files_beyond(before, &mut process);
                 let mut others =
-                    self.victim.rebalance_until(|| process.has_ended() || process.stderr().contains(STRUCK));
+                    self.victim.rebalance_until(|| process.has_ended() || has_struck(&process.stderr(), step));
                 process.term();
                 others.iter_mut().for_each(RdpProcess::term);
                 for other in others {
@@ -240,15 +257,20 @@ impl Field {
     }
 }
 
-/// The rounds of one cell, in pieces that share a landing.
-fn rounds_per_landing(repeats: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
-    let pieces = repeats.div_ceil(ROUNDS_PER_LANDING);
-    (0..pieces).map(move |piece| piece * ROUNDS_PER_LANDING..repeats.min((piece + 1) * ROUNDS_PER_LANDING))
+/// So many rounds, in pieces that share a landing.
+fn pieces(rounds: u64, per_landing: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    let starts = (0..rounds).step_by(usize::try_from(per_landing).unwrap_or(usize::MAX));
+    starts.map(move |start| start..rounds.min(start + per_landing))
 }
 
+/// Whether the engine logged that the failpoint struck at this step.
+fn has_struck(log: &str, step: &str) -> bool {
+    let of_step = format!("step=\"{step}\"");
+    log.lines().any(|line| line.contains("failpoint strikes") && line.contains(&of_step))
+}
+
+const ACTIONS: [Action; 3] = [Action::Kill, Action::Error, Action::Delay];
 const ROUNDS_PER_LANDING: u64 = 25;
 const ANY_MOMENT: &str = "(any moment)";
-/// What the engine logs when a failpoint strikes.
-const STRUCK: &str = "failpoint strikes";
 /// The exit code of an error that passes by itself.
 const UNAVAILABLE: i32 = 12;

@@ -9,10 +9,12 @@ mod oracle_count;
 mod step;
 pub mod storm;
 mod table;
+mod total;
 pub mod zombie;
 
 pub use oracle_count::Count;
 pub use step::{STEPS, Step, Way};
+pub use total::Total;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};

@@ -9,6 +9,8 @@ use crate::oracle::Verdict;
 pub struct Count {
     /// Records of the log that were compared.
     pub records: u64,
+    /// Records of these whose payload does not fit, and that are quarantined.
+    pub quarantined: u64,
     /// Records that did not land.
     pub lost: u64,
     /// Records that landed twice.
@@ -23,6 +25,7 @@ impl Count {
     pub(super) fn of(verdict: &Verdict, audit_passed: bool) -> Self {
         Count {
             records: verdict.records,
+            quarantined: verdict.quarantined,
             lost: verdict.lost,
             duplicated: verdict.duplicated,
             altered: verdict.altered + verdict.untiled,
@@ -35,16 +38,18 @@ impl Count {
         self.lost == 0 && self.duplicated == 0 && self.altered == 0 && self.audits_failed == 0
     }
 
-    pub(super) fn cells(&self) -> [String; 5] {
-        [self.records, self.lost, self.duplicated, self.altered, self.audits_failed].map(|number| number.to_string())
+    pub(super) fn cells(&self) -> [String; 6] {
+        let Count { records, quarantined, lost, duplicated, altered, audits_failed } = self;
+        [records, quarantined, lost, duplicated, altered, audits_failed].map(u64::to_string)
     }
 
-    pub(super) const HEADER: [&str; 5] = ["records", "lost", "duplicated", "altered", "audits failed"];
+    pub(super) const HEADER: [&str; 6] = ["records", "quarantined", "lost", "duplicated", "altered", "audits failed"];
 }
 
 impl AddAssign for Count {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;
+        self.quarantined += other.quarantined;
         self.lost += other.lost;
         self.duplicated += other.duplicated;
         self.altered += other.altered;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::oracle_count::Count;
-use super::{LIMIT, Sink, Victim, table};
+use super::{LIMIT, Sink, Total, Victim, table};
 use crate::order::orders;
 use crate::rdp::RdpProcess;
 use crate::rdp_config::RdpConfig;
@@ -228,6 +228,12 @@ impl StormReport {
             Some(CONFLICT) => self.conflicts += 1,
             _ => self.failures.push(format!("{}: {}", exit.status, exit.stderr)),
         }
+    }
+
+    /// What it adds to the sum of everything tried.
+    pub fn total(&self) -> Total {
+        let StormReport { kills, freezes, assignments, revocations, count, .. } = *self;
+        Total { kills, freezes, rebalances: assignments + revocations, count, ..Total::default() }
     }
 
     /// Whether nothing was lost, duplicated or altered, nobody ended as none should, and it was a storm at all.

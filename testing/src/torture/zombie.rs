@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::oracle_count::Count;
 use super::step::{STEPS, Step, Way};
-use super::{LIMIT, Sink, Victim, side_by_side, table, wait_until};
+use super::{LIMIT, Sink, Total, Victim, side_by_side, table, wait_until};
 use crate::order::orders;
 use crate::rdp::RdpProcess;
 use crate::server::KafkaServer;
@@ -66,6 +66,16 @@ impl Zombies {
 }
 
 impl ZombieReport {
+    /// What it adds to the sum of everything tried.
+    pub fn total(&self) -> Total {
+        let mut total = Total::default();
+        for zombie in &self.0 {
+            total.zombies += zombie.frozen;
+            total.count += zombie.count;
+        }
+        total
+    }
+
     /// Whether every zombie was one, landed nothing, and nothing was lost, duplicated or altered.
     pub fn is_clean(&self) -> bool {
         self.0.iter().all(|zombie| {
@@ -116,14 +126,11 @@ impl Zombie {
         topic.produce(orders(seed, 400));
         let [sink] = Sink::ALL;
         let victim = Victim::new(binary, sink, &topic, Duration::from_secs(3));
-        let mut process = victim.rdp("run", &victim.grouped).failpoint(&format!("{}=stop@{visit}", self.step)).spawn();
+        let failpoint = way.failpoint(self.step, "stop", visit);
+        let mut process = victim.rdp("run", &victim.grouped).failpoint(&failpoint).spawn();
         let others = bring_to_stop(&victim, way, &mut process);
         if !process.is_stopped() {
-            self.failures.push(format!(
-                "{}=stop@{visit} by {way:?} was never passed:\n{}",
-                self.step,
-                process.stderr()
-            ));
+            self.failures.push(format!("{failpoint} by {way:?} was never passed:\n{}", process.stderr()));
             return;
         }
         self.frozen += 1;
@@ -174,7 +181,7 @@ impl Zombie {
 
 fn bring_to_stop(victim: &Victim, way: Way, process: &mut RdpProcess) -> Vec<RdpProcess> {
     match way {
-        Way::Load => {
+        Way::Load | Way::Retry(_) => {
             wait_until(Duration::from_secs(20), || process.is_stopped());
             Vec::new()
         }

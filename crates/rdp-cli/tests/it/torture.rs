@@ -22,7 +22,7 @@ fn every_step_is_tortured() {
 #[test]
 #[ignore = "needs a broker"]
 fn struck_at_every_step_in_every_way_nothing_is_lost_duplicated_or_altered() {
-    let report = Matrix { binary: binary(), repeats: 3, random_kills: 15, seed: 20_26, threads: 4 }.run();
+    let report = Matrix { binary: binary(), repeats: 9, random_kills: 15, seed: 20_26, threads: 6 }.run();
     println!("{report}");
     assert!(report.is_clean(), "{report}");
 }

@@ -253,6 +253,7 @@ impl Lane {
     /// Unknown is settled by reading the sink back, never by trying again.
     fn settle_by_reading(&mut self, in_flight: InFlight, error: Error) -> Result<()> {
         tracing::warn!(window = %in_flight.id, ?error, "commit without a yes: reading the sink back");
+        failpoint::pass("outcome_unclear")?;
         let partitions: Vec<_> = in_flight.ranges.iter().map(|(partition, _)| partition.clone()).collect();
         let stored = loop {
             match self.runtime.block_on(self.run.sink.positions(&partitions)) {
@@ -360,6 +361,7 @@ impl Lane {
         self.consumer.seek(&positions)?;
         self.run.note_landed(&positions);
         self.begun = positions;
+        failpoint::pass("rewound")?;
         self.must_rewind = false;
         Ok(())
     }

@@ -13,6 +13,7 @@ use super::footer::Footer;
 use super::store::Store;
 use super::{layout, trouble};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failpoint;
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::sink::{LandedPosition, LedgerEntry, SourceIdentity, WindowInfo};
 
@@ -109,6 +110,7 @@ fn claim(store: &Store, of: &TopicPartition, start: i64, window: &WindowInfo) ->
     let temporary = store.temporary(of, start, &window.id)?;
     let path = layout::partition_folder(store.root(), of)?.join(layout::ORIGIN);
     let is_ours = store.put_if_absent(temporary, &path, &content)?;
+    failpoint::pass("origin_claimed")?;
     // Also where it is not ours: its writer may have died before it made the name durable.
     store.sync_way_to(of)?;
     match is_ours {

@@ -76,6 +76,7 @@ impl ParquetLanding {
 
         // All fences first: a window that was overtaken in one partition lands in none.
         in_parallel(WAITING, moving().collect(), |(of, range)| landings.pass_fence(of, *range, window))?;
+        failpoint::pass("fence_passed")?;
         let mut durable = Vec::with_capacity(files.len());
         let mut files = files.into_iter().peekable();
         while files.peek().is_some() {
@@ -91,6 +92,7 @@ impl ParquetLanding {
             landed.push(entry);
         }
         in_parallel(WAITING, landed.iter().collect(), |entry| landings.store.sync_partition(&entry.topic_partition))?;
+        failpoint::pass("names_durable")?;
         landings.remember(landed);
         Ok(receipt)
     }

@@ -1,0 +1,47 @@
+//! Everything that was tried, and what became of the records: the last lines of a torture run.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+use super::Count;
+
+/// A sum over matrix, zombies and storms.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Failpoints that struck, and kills at random moments.
+    pub strikes: u64,
+    /// Processes that were killed.
+    pub kills: u64,
+    /// Members that were frozen past their session, at random moments.
+    pub freezes: u64,
+    /// Members that were frozen at a step until another had taken over.
+    pub zombies: u64,
+    /// Times that a member was given partitions, or robbed of them, in a storm.
+    pub rebalances: u64,
+    /// What became of the records.
+    pub count: Count,
+}
+
+impl AddAssign for Total {
+    fn add_assign(&mut self, other: Self) {
+        self.strikes += other.strikes;
+        self.kills += other.kills;
+        self.freezes += other.freezes;
+        self.zombies += other.zombies;
+        self.rebalances += other.rebalances;
+        self.count += other.count;
+    }
+}
+
+impl fmt::Display for Total {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Total { strikes, kills, freezes, zombies, rebalances, count } = self;
+        writeln!(
+            out,
+            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {rebalances} rebalances"
+        )?;
+        let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;
+        writeln!(out, "of {records} records, {quarantined} of them bad input (quarantined):")?;
+        write!(out, "{lost} lost, {duplicated} duplicated, {altered} altered; {audits_failed} audits failed")
+    }
+}
