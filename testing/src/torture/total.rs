@@ -38,7 +38,8 @@ impl fmt::Display for Total {
         let Total { strikes, kills, freezes, zombies, rebalances, count } = self;
         writeln!(
             out,
-            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {rebalances} rebalances"
+            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies; \
+             members were given or robbed of partitions {rebalances} times"
         )?;
         let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;
         writeln!(out, "of {records} records, {quarantined} of them bad input (quarantined):")?;
