@@ -8,6 +8,7 @@ mod expand;
 mod load;
 mod loader;
 mod mistake;
+mod redirect;
 mod section;
 mod sink;
 mod source;
@@ -23,6 +24,7 @@ use crate::loader::LoaderOptions;
 use crate::sink::Sink;
 
 use mistake::Mistakes;
+pub use redirect::{Redirection, redirected_config};
 use section::Section;
 pub use sink::SinkConfig;
 pub use source::SourceConfig;
