@@ -52,6 +52,7 @@
 //! | [`transform`] | SQL over what has landed |
 //! | [`config`] | the one config file: `Config::from_path` gives source, load, limits and sink |
 //! | [`failpoint`] | steps at which tests kill the process |
+//! | [`torture`] | a topic to torture a loader with, compared record by record with what landed |
 //!
 //! The paved path is at the crate's root: [`Loader`] with what it takes and tells, the words that every room uses
 //! ([`Error`], [`TopicPartition`], [`OffsetRange`], [`Positions`], [`Schema`], [`KafkaStreamRecord`], [`DataSet`]), and
@@ -62,7 +63,7 @@
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
-//! | `kafka` | yes | [`kafka`], [`config`], [`audit`] and [`Loader`]; builds librdkafka |
+//! | `kafka` | yes | [`kafka`], [`config`], [`audit`], [`torture`] and [`Loader`]; builds librdkafka |
 //! | `transform` | yes | [`transform`]; builds Polars |
 //!
 //! Features add API and never change behaviour. Without `kafka`, schema, load and sinks serve records from elsewhere.
@@ -91,6 +92,8 @@ pub mod load;
 #[cfg(feature = "kafka")]
 mod loader;
 pub mod sink;
+#[cfg(feature = "kafka")]
+pub mod torture;
 #[cfg(feature = "transform")]
 pub mod transform;
 

@@ -10,7 +10,7 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::error::setting_error;
-use super::keys::{KNOWN, nearest, owned_by};
+use super::keys::{KNOWN, nearest, owned_by, stays_with_consumer};
 use super::security::shown;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
@@ -214,6 +214,17 @@ impl KafkaConsumerBuilder {
         self
     }
 
+    /// The same brokers and settings for one other topic: all of it, from its oldest record on, without a group.
+    pub(crate) fn of_topic(&self, topic: &str) -> Self {
+        KafkaConsumerBuilder {
+            topics: vec![topic.to_owned()],
+            partitions: None,
+            group_id: None,
+            start: StartPosition::Earliest,
+            ..self.clone()
+        }
+    }
+
     /// The value of a librdkafka key, where one was set.
     pub(crate) fn setting(&self, key: &str) -> Option<&str> {
         self.settings.get(key).map(String::as_str)
@@ -255,6 +266,22 @@ impl KafkaConsumerBuilder {
         }
         config.set("enable.partition.eof", self.end_events.to_string());
         Ok(config)
+    }
+
+    /// The configuration of a producer's client that reaches the brokers as this consumer does: by the same connection and
+    /// the same credentials. What only a consumer knows stays behind, and what is sent again arrives once.
+    pub(crate) fn producer_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config.set_log_level(RDKafkaLogLevel::Debug);
+        config.set("client.id", "rdp");
+        for (key, value) in self.settings.iter().filter(|(key, _)| !stays_with_consumer(key)) {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        for (key, value) in PRODUCER_FIXED {
+            config.set(*key, *value);
+        }
+        config
     }
 
     fn check(&self) -> Result<()> {
@@ -321,6 +348,10 @@ const DEFAULTS: &[(&str, &str)] = &[
 const FIXED: &[(&str, &str)] =
     &[("auto.offset.reset", "error"), ("enable.auto.commit", "false"), ("enable.auto.offset.store", "false")];
 
+/// What makes a record that is sent again arrive once, and in its place.
+const PRODUCER_FIXED: &[(&str, &str)] =
+    &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "60000"), ("linger.ms", "5")];
+
 const STAND_IN_GROUP: &str = "rdp-without-group";
 
 const DEFAULT_QUEUE_BYTES: usize = 48 << 20;
@@ -372,6 +403,35 @@ mod tests {
         assert!(error.message().contains("hunter2"));
         let builder = orders().set("sasl.password", "hunter2").expect("a password");
         assert!(!format!("{builder:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_producer_is_let_in_as_the_consumer_is_and_knows_nothing_of_fetching() {
+        let builder = [
+            ("security.protocol", "SASL_SSL"),
+            ("sasl.password", "hunter2"),
+            ("ssl.ca.location", "/ca.pem"),
+            ("fetch.wait.max.ms", "100"),
+            ("session.timeout.ms", "6000"),
+            ("acks", "1"),
+            ("max.in.flight", "1000"),
+        ]
+        .into_iter()
+        .try_fold(orders(), |builder, (key, value)| builder.set(key, value))
+        .expect("valid");
+        let config = builder.producer_config();
+        for (key, value) in [
+            ("security.protocol", Some("SASL_SSL")),
+            ("sasl.password", Some("hunter2")),
+            ("ssl.ca.location", Some("/ca.pem")),
+            ("fetch.wait.max.ms", None),
+            ("session.timeout.ms", None),
+            ("max.in.flight", None),
+            ("acks", Some("all")),
+            ("bootstrap.servers", Some("localhost:9092")),
+        ] {
+            assert_eq!(config.get(key), value, "{key}");
+        }
     }
 
     #[test]

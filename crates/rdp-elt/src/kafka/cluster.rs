@@ -26,7 +26,7 @@ use crate::sink::SourceIdentity;
 /// [`Denied`](crate::ErrorKind::Denied) where the broker refuses us, and [`Config`](crate::ErrorKind::Config) where a
 /// topic or a partition does not exist.
 pub struct Cluster {
-    admin: Admin,
+    pub(super) admin: Admin,
     source: KafkaConsumerBuilder,
 }
 

@@ -5,23 +5,20 @@
 //! [`EmbeddedBroker::create_topic`] only.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
-use rdkafka::ClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::DefaultProducerContext;
 
 use super::error::from_kafka;
+use super::producer::KafkaProducer;
 use crate::error::{Error, Result};
 use crate::record::KafkaStreamRecord;
 
 /// A broker that lives as long as this value.
 pub struct EmbeddedBroker {
-    producer: BaseProducer<Deliveries>,
+    producer: KafkaProducer,
     cluster: MockCluster<'static, DefaultProducerContext>,
 }
 
@@ -39,16 +36,15 @@ impl EmbeddedBroker {
     pub fn start() -> Result<Self> {
         let doing = "start the embedded broker";
         let cluster = MockCluster::new(1).map_err(|error| from_kafka(doing, error))?;
-        let producer = ClientConfig::new()
+        let mut config = ClientConfig::new();
+        config
             .set("bootstrap.servers", cluster.bootstrap_servers())
             .set("client.id", "rdp-embedded")
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
             .set("batch.size", "1000000")
-            .set("compression.codec", "none")
-            .create_with_context(Deliveries::default())
-            .map_err(|error| from_kafka(doing, error))?;
-        Ok(EmbeddedBroker { producer, cluster })
+            .set("compression.codec", "none");
+        Ok(EmbeddedBroker { producer: KafkaProducer::open(&config)?, cluster })
     }
 
     /// Where it listens, for [`KafkaConsumerBuilder::new`](super::KafkaConsumerBuilder::new).
@@ -76,39 +72,7 @@ impl EmbeddedBroker {
     /// # Errors
     /// [`Unavailable`](crate::ErrorKind::Unavailable) where a record does not arrive; some of the others then may have.
     pub fn produce(&self, records: impl IntoIterator<Item = KafkaStreamRecord>) -> Result<()> {
-        let doing = "produce to the embedded broker";
-        for record in records {
-            self.send(&record)
-                .map_err(|error| from_kafka(&format!("{doing}: {}[{}]", record.topic, record.partition), error))?;
-        }
-        self.producer.flush(FLUSH_WAIT).map_err(|error| from_kafka(doing, error))?;
-        match self.producer.context().take() {
-            Some((count, error)) => Err(from_kafka(&format!("{doing}: {count} records did not arrive"), error)),
-            None => Ok(()),
-        }
-    }
-
-    fn send(&self, record: &KafkaStreamRecord) -> Result<(), KafkaError> {
-        let mut out: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&record.topic).partition(record.partition);
-        out.key = record.key.as_deref();
-        out.payload = record.value.as_deref();
-        out.timestamp = record.timestamp;
-        if !record.headers.is_empty() {
-            let headers = OwnedHeaders::new_with_capacity(record.headers.len());
-            out.headers = Some(record.headers.iter().fold(headers, |headers, header| {
-                headers.insert(Header { key: &header.name, value: header.value.as_deref() })
-            }));
-        }
-        loop {
-            match self.producer.send(out) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    out = back;
-                    self.producer.poll(Duration::from_millis(10));
-                }
-                Err((error, _)) => return Err(error),
-            }
-        }
+        self.producer.produce(records, || false).map(drop)
     }
 }
 
@@ -117,34 +81,6 @@ impl fmt::Debug for EmbeddedBroker {
         out.debug_struct("EmbeddedBroker").field("brokers", &self.brokers()).finish_non_exhaustive()
     }
 }
-
-/// Counts the records that did not arrive, and keeps the first reason.
-#[derive(Default)]
-struct Deliveries {
-    failed: Mutex<Option<(u64, KafkaError)>>,
-}
-
-impl Deliveries {
-    fn take(&self) -> Option<(u64, KafkaError)> {
-        self.failed.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-}
-
-impl ClientContext for Deliveries {}
-
-impl ProducerContext for Deliveries {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, delivery: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, record)) = delivery {
-            tracing::debug!(topic = record.topic(), partition = record.partition(), %error, "record did not arrive");
-            let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
-            failed.get_or_insert_with(|| (0, error.clone())).0 += 1;
-        }
-    }
-}
-
-const FLUSH_WAIT: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 impl EmbeddedBroker {
@@ -164,9 +100,11 @@ impl EmbeddedBroker {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use rdkafka::consumer::{BaseConsumer, Consumer};
     use rdkafka::message::Headers as _;
-    use rdkafka::{Offset, TopicPartitionList};
+    use rdkafka::{Message as _, Offset, TopicPartitionList};
 
     use super::*;
     use crate::record::RecordHeader;

@@ -72,6 +72,10 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         | Code::NotConfigured
         | Code::UnknownGroup
         | Code::InvalidRequest
+        | Code::InvalidPartitions
+        | Code::InvalidReplicationFactor
+        | Code::PolicyViolation
+        | Code::TopicAlreadyExists
         | Code::GroupMaxSizeReached => (ErrorKind::Config, None),
 
         Code::Authentication | Code::SaslAuthenticationFailed => (

@@ -44,6 +44,53 @@ const OWNED: &[(&str, &str)] = &[
     ("topic.blacklist", "use `topics`"),
 ];
 
+/// Whether a key that was set for a consumer is not a producer's: one that only consumers know, or one that would undo
+/// what our producers rest on.
+pub(crate) fn stays_with_consumer(key: &str) -> bool {
+    CONSUMERS_ALONE.contains(&key) || PRODUCERS_OWN.contains(&key)
+}
+
+/// The keys that librdkafka 2.12 ignores, with a warning, in a producer, as far as anybody may set them.
+const CONSUMERS_ALONE: &[&str] = &[
+    "check.crcs",
+    "consume.callback.max.messages",
+    "coordinator.query.interval.ms",
+    "fetch.error.backoff.ms",
+    "fetch.max.bytes",
+    "fetch.message.max.bytes",
+    "fetch.min.bytes",
+    "fetch.queue.backoff.ms",
+    "fetch.wait.max.ms",
+    "group.instance.id",
+    "group.protocol",
+    "group.protocol.type",
+    "group.remote.assignor",
+    "heartbeat.interval.ms",
+    "max.partition.fetch.bytes",
+    "max.poll.interval.ms",
+    "partition.assignment.strategy",
+    "queued.max.messages.kbytes",
+    "queued.min.messages",
+    "session.timeout.ms",
+];
+
+/// Keys on which idempotence rests, under all their names.
+const PRODUCERS_OWN: &[&str] = &[
+    "acks",
+    "delivery.timeout.ms",
+    "enable.gapless.guarantee",
+    "enable.idempotence",
+    "linger.ms",
+    "max.in.flight",
+    "max.in.flight.requests.per.connection",
+    "message.send.max.retries",
+    "message.timeout.ms",
+    "queue.buffering.max.ms",
+    "request.required.acks",
+    "retries",
+    "transactional.id",
+];
+
 /// Every key of librdkafka 2.12 that means something to a consumer, for suggestions.
 pub(crate) const KNOWN: &[&str] = &[
     "allow.auto.create.topics",
@@ -174,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_suggested_key_is_librdkafkas() {
-        for key in KNOWN {
+        for key in KNOWN.iter().chain(CONSUMERS_ALONE).chain(PRODUCERS_OWN) {
             let outcome = ClientConfig::new().set(*key, "").create_native_config();
             let unknown = matches!(outcome, Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)));
             assert!(!unknown, "{key} is unknown to librdkafka");
