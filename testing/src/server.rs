@@ -149,6 +149,15 @@ impl KafkaServer {
         Topic::create(self.brokers(), name, options)
     }
 
+    /// The names of all topics, internal ones too.
+    pub fn topic_names(&self) -> Vec<String> {
+        let client: BaseConsumer =
+            ClientConfig::new().set("bootstrap.servers", self.brokers()).create().expect("a plain client can be made");
+        let metadata = client.fetch_metadata(None, Duration::from_secs(30));
+        let metadata = metadata.unwrap_or_else(|error| panic!("list the topics of {self}: {error}"));
+        metadata.topics().iter().map(|topic| topic.name().to_owned()).collect()
+    }
+
     /// Kills it as `kill -9` does.
     pub fn kill(&self) {
         if let Some(mut process) = self.process().take() {

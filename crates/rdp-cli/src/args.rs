@@ -59,6 +59,8 @@ pub(crate) enum Command {
     Positions(ConfigFile),
     /// Measure what the topics cost to read, to load and to land; the landing and the group are left alone
     Bench(Bench),
+    /// Kill a loader over and over, in a topic and a landing of its own on your brokers and disk, and compare
+    Torture(Torture),
     /// Print the completion script of a shell
     Completions {
         /// The shell
@@ -149,6 +151,28 @@ pub(crate) struct Bench {
     /// The fresh folder that the land stage lands in
     #[arg(long, hide = true, requires = "inside")]
     pub(crate) into: Option<PathBuf>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Torture {
+    #[command(flatten)]
+    pub(crate) file: ConfigFile,
+    /// How many times the loader is killed
+    #[arg(long, default_value_t = 25, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) kills: u64,
+    /// How many records are produced
+    #[arg(long, default_value_t = 100_000, value_name = "N",
+          value_parser = clap::value_parser!(u64).range(100..=100_000_000))]
+    pub(crate) records: u64,
+    /// How many partitions the topic has
+    #[arg(long, default_value_t = 6, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=1_000))]
+    pub(crate) partitions: i32,
+    /// The same seed gives the same records and aims at the same steps; without one it is drawn
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+    /// Leave topic and landing where they are
+    #[arg(long)]
+    pub(crate) keep: bool,
 }
 
 /// What `rdp bench` measures.

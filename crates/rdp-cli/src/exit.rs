@@ -15,7 +15,7 @@ pub(crate) enum Failure {
     NotClean,
     /// Whoever read stdout has seen enough: `rdp poll | head`. Not an error.
     PipeClosed,
-    /// A child process failed with this exit code and has told why.
+    /// Failed with this exit code, and why has been told already: by a child process, or in the output.
     Told(u8),
     /// Stopped at once by a second signal; the window in hand was given up.
     Stopped,
@@ -53,7 +53,7 @@ impl From<io::Error> for Failure {
 /// The table of exit codes at the end of `--help`.
 pub(crate) fn codes_help() -> String {
     let mut help = String::from("Exit codes:\n    0  all well\n    2  wrong arguments\n");
-    let _ = writeln!(help, "{NOT_CLEAN:>5}  audit found something that nothing explains");
+    let _ = writeln!(help, "{NOT_CLEAN:>5}  audit found something that nothing explains, or torture was not clean");
     for kind in ErrorKind::ALL {
         let _ = writeln!(help, "{:>5}  {:<14} {}", kind.exit_code(), kind.as_str(), advice(kind));
     }
@@ -76,5 +76,5 @@ fn advice(kind: ErrorKind) -> &'static str {
     }
 }
 
-const NOT_CLEAN: u8 = 3;
-const STOPPED: u8 = 130;
+pub(crate) const NOT_CLEAN: u8 = 3;
+pub(crate) const STOPPED: u8 = 130;

@@ -8,6 +8,15 @@ use crate::screen::Screen;
 
 /// Asks `shutdown` for the run's end at every signal, until the task is aborted.
 pub(crate) fn watch(shutdown: &Shutdown, screen: &Screen) -> Result<JoinHandle<()>, Error> {
+    watch_saying(shutdown, screen, LANDING)
+}
+
+/// The same, with what the person is told at the first, the second and every later signal.
+pub(crate) fn watch_saying(
+    shutdown: &Shutdown,
+    screen: &Screen,
+    words: [&'static str; 3],
+) -> Result<JoinHandle<()>, Error> {
     let failed = |error| Error::internal("listen to signals").with_source(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
@@ -18,12 +27,14 @@ pub(crate) fn watch(shutdown: &Shutdown, screen: &Screen) -> Result<JoinHandle<(
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
-            screen.say(match (shutdown.is_requested(), shutdown.is_immediate()) {
-                (false, _) => "stopping: the window in hand lands first; once more stops at once",
-                (true, false) => "stopping at once: the window in hand is given up and read again at the next start",
-                (true, true) => "stopping already",
-            });
+            screen.say(words[usize::from(shutdown.is_requested()) + usize::from(shutdown.is_immediate())]);
             shutdown.request();
         }
     }))
 }
+
+const LANDING: [&str; 3] = [
+    "stopping: the window in hand lands first; once more stops at once",
+    "stopping at once: the window in hand is given up and read again at the next start",
+    "stopping already",
+];

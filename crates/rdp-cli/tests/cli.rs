@@ -34,8 +34,20 @@ fn help_lists_the_commands_and_the_exit_codes() {
     let output = rdp(&["--help"]);
     assert!(output.status.success());
     let help = stdout(&output);
-    for word in ["demo", "check", "load", "run", "poll", "schema", "sql", "audit", "positions", "bench", "completions"]
-    {
+    for word in [
+        "demo",
+        "check",
+        "load",
+        "run",
+        "poll",
+        "schema",
+        "sql",
+        "audit",
+        "positions",
+        "bench",
+        "torture",
+        "completions",
+    ] {
         assert!(help.contains(&format!("\n  {word} ")), "{word} is missing in\n{help}");
     }
     assert!(help.contains("Exit codes:"), "{help}");

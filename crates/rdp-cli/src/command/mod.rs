@@ -9,7 +9,9 @@ mod land;
 mod poll;
 mod positions;
 mod schema;
+mod scratch;
 mod sql;
+mod torture;
 
 use std::path::Path;
 
@@ -32,6 +34,7 @@ pub(crate) async fn run(command: &Command, screen: &Screen) -> Result<(), Failur
         Command::Audit(args) => audit::run(args, screen).await,
         Command::Positions(args) => positions::run(&args.config, screen).await,
         Command::Bench(args) => bench::run(args, screen).await,
+        Command::Torture(args) => torture::run(args, screen).await,
         Command::Completions { shell } => completions::run(*shell),
     }
 }

@@ -9,6 +9,7 @@ mod oracle;
 mod rebalance;
 mod shutdown;
 mod torture;
+mod torture_command;
 
 use std::time::Duration;
 

@@ -8,14 +8,14 @@ mod stage;
 use std::process::Command;
 use std::time::Duration;
 
-use rdp_elt::config::{Config, SinkConfig};
-use rdp_elt::sink::ParquetSink;
+use rdp_elt::config::Config;
 use rdp_elt::{Error, ErrorKind, Shutdown};
 use serde::Serialize;
 use tempfile::TempDir;
 
 use self::stage::Outcome;
 use super::blocking;
+use super::scratch::folder_beside_landing;
 use crate::args::{Bench, BenchStage};
 use crate::child::{Measured, measure};
 use crate::exit::Failure;
@@ -70,7 +70,7 @@ async fn measure_stages(
             break;
         }
         let landing = match stage {
-            BenchStage::Land => match scratch_landing(config) {
+            BenchStage::Land => match folder_beside_landing(config, ".rdp-bench-").map_err(help) {
                 Ok(landing) => Some(landing),
                 Err(error) if error.kind() == ErrorKind::Unsupported && args.stage.is_empty() => {
                     screen.say(format_args!("land: left out, {}", error.message()));
@@ -92,6 +92,10 @@ async fn measure_stages(
     Ok(rows)
 }
 
+fn help(error: Error) -> Error {
+    error.with_help("the land stage needs room for a second landing; `--stage consume --stage load` needs none")
+}
+
 /// This very command again, for one stage inside one process.
 fn command(stage: BenchStage, landing: Option<&TempDir>) -> Result<Command, Error> {
     let binary = std::env::current_exe().map_err(|error| Error::internal("find this binary").with_source(error))?;
@@ -101,26 +105,6 @@ fn command(stage: BenchStage, landing: Option<&TempDir>) -> Result<Command, Erro
         command.arg("--into").arg(landing.path());
     }
     Ok(command)
-}
-
-/// A fresh folder beside the landing, on the same disk; it goes with its handle.
-fn scratch_landing(config: &Config) -> Result<TempDir, Error> {
-    let Some(SinkConfig::Parquet { url, options }) = config.sink_config() else {
-        return Err(Error::new(
-            ErrorKind::Unsupported,
-            "a fresh landing beside the config's own is known for parquet only",
-        )
-        .with_help("measure `--stage consume --stage load`, or land in Parquet to compare"));
-    };
-    let landing = ParquetSink::open(url, options.clone())?;
-    let folder = landing.folder();
-    let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let made = tempfile::Builder::new().prefix(".rdp-bench-").tempdir_in(beside.unwrap_or(".".as_ref()));
-    made.map_err(|error| {
-        Error::unavailable(format!("make a folder beside {}", folder.display())).with_source(error).with_help(
-            "the land stage needs room for a second landing there; `--stage consume --stage load` needs none",
-        )
-    })
 }
 
 impl Row {
