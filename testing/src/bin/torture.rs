@@ -22,9 +22,12 @@ fn main() -> ExitCode {
     };
     let began = Instant::now();
     let (mut is_clean, mut total) = (true, Total::default());
-    let parts: [(&str, fn(&Wanted) -> Part); 3] = [("matrix", matrix), ("zombies", zombies), ("storm", storm)];
-    for (_, run) in parts.into_iter().filter(|(name, _)| wanted.has(name)) {
-        let part = run(&wanted);
+    for part in PARTS.into_iter().filter(|part| wanted.has(part)) {
+        let part = match part {
+            "matrix" => matrix(&wanted),
+            "zombies" => zombies(&wanted),
+            _ => storm(&wanted),
+        };
         println!("{}", part.table);
         is_clean &= part.is_clean;
         total += part.total;
@@ -82,7 +85,7 @@ impl Wanted {
             Wanted { parts: Vec::new(), repeats: 200, storm_time: Duration::from_secs(600), seed: 1, threads: 6 };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
-                "matrix" | "storm" | "zombies" => wanted.parts.push(argument),
+                part if PARTS.contains(&part) => wanted.parts.push(argument),
                 "--repeats" => wanted.repeats = arguments.next()?.parse().ok()?,
                 "--minutes" => wanted.storm_time = minutes(&arguments.next()?)?,
                 "--seed" => wanted.seed = arguments.next()?.parse().ok()?,
@@ -97,3 +100,5 @@ impl Wanted {
         self.parts.is_empty() || self.parts.iter().any(|wanted| wanted == part)
     }
 }
+
+const PARTS: [&str; 3] = ["matrix", "zombies", "storm"];
