@@ -17,18 +17,21 @@ use rdp_elt::{HeaderVisitor, Headers, RecordView, Schema, TopicPartition};
 use self::reader::{Misfit, Reader};
 use self::value::Value;
 
+/// Bytes of a key, a payload or a header.
+pub(crate) type Bytes<'a> = Cow<'a, [u8]>;
+
 /// A record to load.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Given<'a> {
     pub(crate) timestamp: Option<i64>,
-    pub(crate) key: Option<Cow<'a, [u8]>>,
+    pub(crate) key: Option<Bytes<'a>>,
     pub(crate) headers: GivenHeaders<'a>,
-    pub(crate) payload: Option<Cow<'a, [u8]>>,
+    pub(crate) payload: Option<Bytes<'a>>,
 }
 
 /// Names and values, in their order. Names are bytes: nobody checks them before load.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct GivenHeaders<'a>(pub(crate) Vec<(Cow<'a, [u8]>, Option<Cow<'a, [u8]>>)>);
+pub(crate) struct GivenHeaders<'a>(pub(crate) Vec<(Bytes<'a>, Option<Bytes<'a>>)>);
 
 /// Load under one schema and one way with unknown fields, and what it is judged by.
 pub(crate) struct Judge {
@@ -95,7 +98,7 @@ impl Judge {
     fn row(&self, rows: &RecordBatch, row: usize, record: &Given<'_>) -> bool {
         let cell = |name: &str| Value::landed(rows.column_by_name(name).expect("every landing has it"), row);
         let said = || format!("{record:?}, {}: {:?}", self.name, cell("_rdp_error"));
-        let bytes = |bytes: &Option<Cow<'_, [u8]>>| bytes.as_ref().map_or(Value::Null, |it| Value::Bytes(it.to_vec()));
+        let bytes = |bytes: &Option<Bytes<'_>>| bytes.as_ref().map_or(Value::Null, |it| Value::Bytes(it.to_vec()));
         assert_eq!(cell("_kafka_topic"), Value::Text("judged".to_owned()));
         assert_eq!(cell("_kafka_partition"), Value::Integer(7));
         assert_eq!(cell("_kafka_offset"), Value::Integer(row as i128), "{}", said());
@@ -144,7 +147,7 @@ impl Judge {
 
 impl<'a> Given<'a> {
     /// A record of nothing but a payload.
-    pub(crate) fn payload(payload: impl Into<Cow<'a, [u8]>>) -> Self {
+    pub(crate) fn payload(payload: impl Into<Bytes<'a>>) -> Self {
         Given { payload: Some(payload.into()), ..Given::default() }
     }
 
@@ -165,7 +168,7 @@ impl GivenHeaders<'_> {
     }
 
     fn landed(&self) -> Value {
-        let header = |(name, value): &(Cow<'_, [u8]>, Option<Cow<'_, [u8]>>)| {
+        let header = |(name, value): &(Bytes<'_>, Option<Bytes<'_>>)| {
             let name = match std::str::from_utf8(name) {
                 Ok(name) => name.to_owned(),
                 Err(_) => name.escape_ascii().to_string(),
