@@ -97,7 +97,10 @@ impl Judge {
     /// Whether the row is quarantined, which it is rightly.
     fn row(&self, rows: &RecordBatch, row: usize, record: &Given<'_>) -> bool {
         let cell = |name: &str| Value::landed(rows.column_by_name(name).expect("every landing has it"), row);
-        let said = || format!("{record:?}, {}: {:?}", self.name, cell("_rdp_error"));
+        let said = || {
+            let payload = record.payload.as_deref().map(|payload| payload.escape_ascii().to_string());
+            format!("payload {}, {}: {:?}", payload.as_deref().unwrap_or("null"), self.name, cell("_rdp_error"))
+        };
         let bytes = |bytes: &Option<Bytes<'_>>| bytes.as_ref().map_or(Value::Null, |it| Value::Bytes(it.to_vec()));
         assert_eq!(cell("_kafka_topic"), Value::Text("judged".to_owned()));
         assert_eq!(cell("_kafka_partition"), Value::Integer(7));

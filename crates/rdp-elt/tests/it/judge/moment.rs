@@ -29,7 +29,7 @@ pub(crate) fn counted(text: &str, unit: TimeUnit, utc: bool) -> Option<i128> {
         "" if utc => return None,
         "" | "Z" | "z" => 0,
         _ => {
-            let (hours, minutes) = zone[1..].split_once(':')?;
+            let (hours, minutes) = zone.strip_prefix(['+', '-'])?.split_once(':')?;
             let (hours, minutes) = (digits(hours, 2)?, digits(minutes, 2)?);
             if hours > 23 || minutes > 59 {
                 return None;
