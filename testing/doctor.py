@@ -117,6 +117,12 @@ def null_header_made_empty(file):
         header["value"] = header["value"] or b""
 
 
+def header_repeat_dropped(file):
+    """Headers taken for a map: of two with one name the later wins."""
+    row = file.row(lambda row: len({header["name"] for header in row["_kafka_headers"]}) < len(row["_kafka_headers"]))
+    row["_kafka_headers"] = list({header["name"]: header for header in row["_kafka_headers"]}.values())
+
+
 def timestamp_cut_to_seconds(file):
     row = file.row(lambda row: row["_kafka_timestamp"].microsecond)
     row["_kafka_timestamp"] = row["_kafka_timestamp"].replace(microsecond=0)
@@ -130,6 +136,35 @@ def decimal_through_a_float(file):
 def number_one_bit_off(file):
     row = file.row(lambda row: row["weight"])
     row["weight"] = row["weight"] * (1 + 2**-52)
+
+
+def null_made_a_default(file):
+    row = file.row(lambda row: row["gift"] is None and row["_rdp_error"] is None and not row["_kafka_tombstone"])
+    row["gift"] = False
+
+
+def text_cut_short(file):
+    row = file.row(lambda row: row["city"])
+    row["city"] = row["city"][:-1]
+
+
+def rows_change_places(file):
+    """Two records land under each other's offsets: every offset is there, and once."""
+    one, other = file.rows[0], file.rows[1]
+    one["_kafka_offset"], other["_kafka_offset"] = other["_kafka_offset"], one["_kafka_offset"]
+
+
+def aborted_record_landed(file):
+    """A record of a transaction that was aborted: no committed reader sees it."""
+    before = next(
+        index
+        for index, (one, other) in enumerate(zip(file.rows, file.rows[1:]))
+        if other["_kafka_offset"] > one["_kafka_offset"] + 2
+    )
+    row = dict(file.rows[before])
+    row["_kafka_offset"] += 1
+    file.rows.insert(before + 1, row)
+    file.recount()
 
 
 def quarantine_forgotten(file):
@@ -157,11 +192,11 @@ def window_landed_by_a_zombie(file):
 
 
 def window_landed_twice_in_a_row(file):
-    """A commit that was reported as failed, and done again under the next range."""
-    again = File(file.path)
-    again.ledger["start"], again.ledger["end"] = file.ledger["end"], 2 * file.ledger["end"] - file.ledger["start"]
-    target = file.path.with_name(f"{again.ledger['start']:020}.parquet")
-    again.write(target)
+    """The newest commit was reported as failed, and done again under the next range."""
+    again = File(max(file.path.parent.glob("*.parquet")))
+    start, end = again.ledger["start"], again.ledger["end"]
+    again.ledger["start"], again.ledger["end"] = end, 2 * end - start
+    again.write(again.path.with_name(f"{end:020}.parquet"))
 
 
 def range_ends_too_late(file):
@@ -191,6 +226,11 @@ def quarantined_record_as_good(file):
 def rows_of_another_partition(file):
     for row in file.rows:
         row["_kafka_partition"] += 1
+
+
+def window_of_another_topic(file):
+    """A topic that was deleted and created again, and landed behind the old one."""
+    file.ledger["source"]["topic_id"] = "AAAAAAAAAAAAAAAAAAAAAA"
 
 
 def file_lost(file):
@@ -230,11 +270,14 @@ def main():
         print("\n".join(BUGS))
         return
     folder, name = sys.argv[1:]
-    # The second file of a partition, so that what it does to its neighbours shows on both sides.
+    # A file between two others, so that what it does to its neighbours shows on both sides; and no tiny ones, which a
+    # bug could turn into what is right.
     candidates = sorted(Path(folder).rglob("*.parquet"))
-    chosen = [path for path in candidates if path.parent == candidates[0].parent][1:] or candidates
-    for path in chosen:
+    candidates = [path for path in candidates if path.parent == candidates[0].parent]
+    for before, path, _ in zip(candidates, candidates[1:], candidates[2:]):
         file = File(path)
+        if min(len(file.rows), len(File(before).rows)) < 10:
+            continue
         try:
             BUGS[name](file)
         except StopIteration:

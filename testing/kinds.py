@@ -232,7 +232,11 @@ def _timestamp(unit, zone=None):
             raise Misfit("out of the unit's range")
         return moment
 
-    return Kind(pa.timestamp(unit, "UTC" if zone else None), take)
+    def take_stored(value, text, walk):
+        # Seconds land as milliseconds: Parquet has no timestamp of seconds.
+        return take(value, text, walk) * (1_000 if unit == "s" else 1)
+
+    return Kind(pa.timestamp("ms" if unit == "s" else unit, "UTC" if zone else None), take_stored)
 
 
 def _list(item):

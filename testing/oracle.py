@@ -17,6 +17,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from exactness import Schema, plain_type, same, same_type
 from kinds import Ambiguous, Misfit
@@ -57,24 +58,29 @@ class Verdict:
         return not any(self.counts[what] for what in ("lost", "duplicated", "altered", "untiled"))
 
 
+def reader(brokers):
+    """The one consumer that reads all partitions, one after the other."""
+    return Consumer(
+        {
+            "bootstrap.servers": brokers,
+            "group.id": "rdp-oracle",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "check.crcs": True,
+            "fetch.queue.backoff.ms": 20,
+        }
+    )
+
+
 class Log:
     """One partition of the topic, read in order; it can go back."""
 
-    def __init__(self, brokers, topic, partition):
-        self.consumer = Consumer(
-            {
-                "bootstrap.servers": brokers,
-                "group.id": "rdp-oracle",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "check.crcs": True,
-                "fetch.queue.backoff.ms": 20,
-            }
-        )
-        self.at = TopicPartition(topic, partition)
-        self.low, self.high = self.consumer.get_watermark_offsets(self.at, timeout=30)
+    def __init__(self, consumer, at, marks):
+        self.consumer = consumer
+        self.at = at
+        self.low, self.high = marks
         self.end = None
         self._begin(None)
 
@@ -102,13 +108,14 @@ class Log:
             self._poll()
         return self.end
 
-    def close(self):
-        self.consumer.close()
-
     def _begin(self, offset):
+        self.waiting, self.position, self.end = deque(), self.low if offset is None else offset, None
+        if self.low == self.high:
+            # There is nothing to wait for.
+            self.end = self.high
+            return
         start = TopicPartition(self.at.topic, self.at.partition, OFFSET_BEGINNING if offset is None else offset)
         self.consumer.assign([start])
-        self.waiting, self.position, self.end = deque(), self.low if offset is None else offset, None
         self.patience = time.monotonic() + 60
 
     def _poll(self):
@@ -120,6 +127,8 @@ class Log:
             raise TimeoutError(f"{self.at.topic}[{self.at.partition}]: neither a record nor the end for 60 s")
         for message in messages:
             error = message.error()
+            if message.partition() != self.at.partition and (error is None or error.code() == KafkaError._PARTITION_EOF):
+                continue  # of the partition before
             if error is None:
                 self.waiting.append(message)
             elif error.code() == KafkaError._PARTITION_EOF:
@@ -278,7 +287,7 @@ class Comparison:
             "_kafka_topic": self.topic,
             "_kafka_partition": partition,
             "_kafka_offset": record.offset(),
-            "_kafka_timestamp": None if timestamp < 0 else timestamp,
+            "_kafka_timestamp": None if timestamp == -1 else timestamp,
             "_kafka_key": record.key(),
             "_kafka_headers": headers,
             "_kafka_tombstone": record.value() is None,
@@ -353,12 +362,14 @@ def main():
     for stranger in landing.strangers:
         verdict.find("altered", f"{stranger} is no landed file")
     until = positions(arguments.until) if arguments.until.startswith("{") else arguments.until
-    for partition in partitions(arguments.brokers, arguments.topic):
+    consumer = reader(arguments.brokers)
+    for at, marks in watermarks(arguments.brokers, partitions(consumer, arguments.topic)):
+        partition = at.partition
         verdict.count("partitions")
-        log = Log(arguments.brokers, arguments.topic, partition)
+        log = Log(consumer, at, marks)
         end = until.get(partition) if isinstance(until, dict) else {"log-end": None, "landed": "landed"}[until]
         comparison.partition(log, landing.files.pop(partition, []), arguments.start.get(partition, 0), end)
-        log.close()
+    consumer.close()
     for partition, files in landing.files.items():
         verdict.find("altered", f"{files[0][1]} is of partition {partition}, which the topic does not have")
     json.dump(verdict.counts | {"findings": verdict.findings}, sys.stdout, indent=2, ensure_ascii=False)
@@ -366,13 +377,23 @@ def main():
     return 0 if verdict.is_exact() else 1
 
 
-def partitions(brokers, topic):
-    client = Consumer({"bootstrap.servers": brokers, "group.id": "rdp-oracle"})
-    metadata = client.list_topics(topic, timeout=30).topics[topic]
-    client.close()
+def partitions(consumer, topic):
+    metadata = consumer.list_topics(topic, timeout=30).topics[topic]
     if metadata.error is not None:
         raise KafkaException(metadata.error)
-    return sorted(metadata.partitions)
+    return [TopicPartition(topic, partition) for partition in sorted(metadata.partitions)]
+
+
+def watermarks(brokers, partitions):
+    """Each partition with the offset of its first record and the position behind its last, asked for all at once."""
+    admin = AdminClient({"bootstrap.servers": brokers})
+
+    def offsets(spec):
+        answers = admin.list_offsets({at: spec for at in partitions}, request_timeout=30)
+        return {(at.topic, at.partition): answer.result().offset for at, answer in answers.items()}
+
+    low, high = offsets(OffsetSpec.earliest()), offsets(OffsetSpec.latest())
+    return [(at, (low[at.topic, at.partition], high[at.topic, at.partition])) for at in partitions]
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ mod disk;
 mod landing;
 mod oracle;
 mod rebalance;
+mod shapes;
 mod shutdown;
 mod torture;
 mod torture_command;

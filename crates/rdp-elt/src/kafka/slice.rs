@@ -98,13 +98,10 @@ impl Message {
                 bytes(message.payload.cast(), message.len),
             )
         };
-        RecordView {
-            offset: message.offset,
-            timestamp: (timestamp >= 0).then_some(timestamp),
-            key,
-            value,
-            headers: self,
-        }
+        // Only -1 says that there is none: what is further below is before 1970.
+        let has_timestamp =
+            kind != native::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && timestamp != NO_TIMESTAMP;
+        RecordView { offset: message.offset, timestamp: has_timestamp.then_some(timestamp), key, value, headers: self }
     }
 }
 
@@ -145,3 +142,6 @@ unsafe fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
     // SAFETY: by the caller's promise.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, len) })
 }
+
+/// A record's timestamp where its producer gave none: `RecordBatch.NO_TIMESTAMP`.
+const NO_TIMESTAMP: i64 = -1;

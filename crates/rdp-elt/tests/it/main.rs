@@ -1,7 +1,11 @@
-//! The library against real services. Ignored by a plain `cargo test`; `make test` runs them all.
+//! The library from outside: against real services (ignored by a plain `cargo test`; `make test` runs them all), and load
+//! against another reader of JSON.
 
+mod agreement;
 mod audit;
 mod cluster;
+mod envelope;
+mod judge;
 mod kafka;
 mod landing;
 mod rehearsal;

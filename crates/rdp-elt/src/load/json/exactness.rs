@@ -47,6 +47,25 @@ fn integers_take_integer_literals_in_range() {
 }
 
 #[test]
+fn every_integer_type_ends_where_its_bits_do() {
+    let types: [(&str, i128, i128); 8] = [
+        ("int8", i8::MIN.into(), i8::MAX.into()),
+        ("int16", i16::MIN.into(), i16::MAX.into()),
+        ("int32", i32::MIN.into(), i32::MAX.into()),
+        ("int64", i64::MIN.into(), i64::MAX.into()),
+        ("uint8", 0, u8::MAX.into()),
+        ("uint16", 0, u16::MAX.into()),
+        ("uint32", 0, u32::MAX.into()),
+        ("uint64", 0, u64::MAX.into()),
+    ];
+    for (data_type, least, most) in types {
+        let [below, least, most, above] = [least - 1, least, most, most + 1].map(|number| number.to_string());
+        takes(data_type, &[(&least, &least), (&most, &most)]);
+        quarantines(data_type, &[&below, &above, "1.5", "1.0", "1e3", "\"1\"", "false", "[]"]);
+    }
+}
+
+#[test]
 fn floats_take_the_nearest_value_of_any_finite_literal() {
     takes(
         "float64",
@@ -65,7 +84,8 @@ fn floats_take_the_nearest_value_of_any_finite_literal() {
         &[("16777217", "16777216.0"), ("17005001.000000000000130", "17005002.0"), ("3.4028235e38", "3.4028235e38")],
     );
     quarantines("float64", &["1e309", "-1e999", "\"1.5\"", "true"]);
-    quarantines("float32", &["3.4028236e38", "1e39"]);
+    takes("float32", &[("-0", "-0.0"), ("1e-60", "0.0"), ("1e-45", "1e-45")]);
+    quarantines("float32", &["3.4028236e38", "1e39", "-1e39", "\"1.5\"", "false", "[]", "{}"]);
 }
 
 #[test]
@@ -102,6 +122,11 @@ fn utf8_takes_strings_with_their_escapes_decoded() {
         &[(r#""""#, ""), (r#""é\u00e9\ud83d\ude00\n""#, "éé😀\n"), (r#""a\u0000b""#, "a\0b"), (r#""\\\"\/""#, "\\\"/")],
     );
     quarantines("utf8", &["1", "true", "{}", "[]", r#""\ud800""#, r#""\udc00x""#, r#""\ud800\u0041""#]);
+    for bytes in [b"\xff".as_slice(), b"\xc0\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe9\x80"] {
+        let payload = [b"{\"a\":\"", bytes, b"\"}"].concat();
+        let reason = landed("utf8", payload).expect_err("it is not UTF-8");
+        assert!(reason.contains("expected UTF-8 at byte 6"), "{reason}");
+    }
 }
 
 #[test]
@@ -138,6 +163,25 @@ fn dates_and_timestamps_take_rfc_3339_and_epochs() {
         &["1.5", "1e3", "true", r#""2024-05-31""#, "9223372036854775808", "9223372036854775807"],
     );
     quarantines("timestamp(ns,UTC)", &[r#""2263-01-01T00:00:00Z""#, r#""1600-01-01T00:00:00Z""#]);
+    takes("date", &[(r#""0000-01-01""#, "0000-01-01"), (r#""9999-12-31""#, "9999-12-31")]);
+    takes("timestamp(us,UTC)", &[(r#""2024-05-31 23:59:59.123456-01:00""#, "2024-06-01T00:59:59.123456Z")]);
+    takes(
+        "timestamp(s,UTC)",
+        &[(r#""2024-05-31T23:59:59.000Z""#, "2024-05-31T23:59:59Z"), ("0", "1970-01-01T00:00:00Z")],
+    );
+    // Without a zone in the type the text may have one: then its wall clock in UTC counts.
+    for unit in ["s", "ms", "us", "ns"] {
+        let data_type = format!("timestamp({unit})");
+        takes(&data_type, &[(r#""2024-05-31T23:59:59+02:00""#, "2024-05-31T21:59:59")]);
+        quarantines(
+            &data_type,
+            &[r#""2024-02-30T00:00:00""#, r#""2024-05-31T24:00:00""#, "1.5", "1e3", "9223372036854775808", "[]"],
+        );
+        quarantines(&format!("timestamp({unit},UTC)"), &[r#""2024-05-31T23:59:59""#, r#""0""#, "{}"]);
+    }
+    for (unit, finer) in [("s", ".1"), ("ms", ".1234"), ("us", ".1234567"), ("ns", ".1234567891")] {
+        quarantines(&format!("timestamp({unit})"), &[&format!("\"2024-05-31T23:59:59{finer}\"")]);
+    }
 }
 
 #[test]
@@ -171,23 +215,19 @@ fn lists_structs_and_maps_take_their_parts() {
 
 #[test]
 fn null_and_absent_are_null_unless_required() {
-    for data_type in [
-        "int64",
-        "float64",
-        "decimal(5,2)",
-        "utf8",
-        "binary",
-        "bool",
-        "date",
-        "timestamp(ms,UTC)",
-        "json",
-        "list<int8>",
-        "map<utf8,int8>",
-        "struct<x: int8>",
-    ] {
+    let simple = [
+        "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float32", "float64", "utf8",
+        "binary", "date", "json",
+    ];
+    let others =
+        ["decimal(5,2)", "timestamp(ms,UTC)", "timestamp(s)", "list<int8>", "map<utf8,int8>", "struct<x: int8>"];
+    for data_type in simple.into_iter().chain(others) {
         for payload in ["{}", r#"{"a":null}"#, r#" { "a" : null , "b" : 1 } "#] {
             assert_eq!(landed(data_type, payload), Ok(None), "{payload} as {data_type}");
         }
+        let field = serde_json::json!([{ "name": "a", "type": data_type, "required": true }]);
+        let loaded = load_payloads(&json_options(&field.to_string()), &["{}", r#"{"a":null}"#]);
+        assert_eq!(loaded.quarantined_count, 2, "{data_type}");
     }
     let required = json_options(r#"[{"name":"a","type":"json","required":true}]"#);
     let loaded = load_payloads(&required, &["{}", r#"{"a":null}"#, r#"{"a":0}"#]);

@@ -8,8 +8,6 @@ mod names;
 mod value;
 
 #[cfg(test)]
-mod agreement;
-#[cfg(test)]
 mod exactness;
 
 use arrow::datatypes::Field as ArrowField;
