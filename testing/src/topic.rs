@@ -222,6 +222,15 @@ impl Topic {
         }
     }
 
+    /// The ids of the nodes that hold a partition, its preferred leader first.
+    pub fn replicas(&self, partition: i32) -> Vec<usize> {
+        let metadata = self.consumer().fetch_metadata(Some(&self.name), Duration::from_secs(10));
+        let metadata = metadata.unwrap_or_else(|error| panic!("ask who holds {}[{partition}]: {error}", self.name));
+        let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+        let replicas = partitions.filter(|found| found.id() == partition).flat_map(|found| found.replicas().to_vec());
+        replicas.filter_map(|node| usize::try_from(node).ok()).collect()
+    }
+
     fn create_now(&self) {
         let replicas = TopicReplication::Fixed(self.options.replicas.unwrap_or(1));
         let wanted = NewTopic::new(&self.name, self.options.partitions, replicas);
