@@ -83,12 +83,13 @@ struct Inner {
     message: String,
     help: Option<String>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+    of_missing_topic: bool,
 }
 
 impl Error {
     /// An error of this kind; `message` says what was being done and on what.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), help: None, source: None }))
+        Error(Box::new(Inner { kind, message: message.into(), help: None, source: None, of_missing_topic: false }))
     }
 
     /// A [`ErrorKind::Config`] error.
@@ -118,6 +119,19 @@ impl Error {
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.0.source = Some(source.into());
         self
+    }
+
+    /// Marks an answer of the cluster that it does not know a topic or a partition. Before a run that is a mistake in the
+    /// settings; while one is on it may pass, after an election or a restart.
+    #[must_use]
+    pub(crate) fn of_missing_topic(mut self) -> Self {
+        self.0.of_missing_topic = true;
+        self
+    }
+
+    /// Whether the cluster says that it does not know the topic or the partition.
+    pub(crate) fn is_of_missing_topic(&self) -> bool {
+        self.0.of_missing_topic
     }
 
     /// What the caller does next.

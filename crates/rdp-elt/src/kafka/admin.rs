@@ -40,6 +40,11 @@ impl Admin {
         Ok(Admin { client, timeout })
     }
 
+    /// Sets the longest wait of every later call.
+    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
+        self.timeout = timeout;
+    }
+
     /// The cluster's id; `None` where the broker does not tell in time.
     pub(crate) fn cluster_id(&self) -> Option<String> {
         self.client.fetch_cluster_id(CLUSTER_ID_WAIT)

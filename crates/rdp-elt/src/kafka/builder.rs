@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
@@ -208,6 +209,19 @@ impl KafkaConsumerBuilder {
         self
     }
 
+    /// How often added partitions are looked for: librdkafka does it for a group's members, and the loader for itself
+    /// where there is no group.
+    pub(crate) fn metadata_interval(&self) -> Duration {
+        let set = self.setting(METADATA_INTERVAL).and_then(|text| text.parse().ok()).filter(|millis| *millis > 0);
+        Duration::from_millis(set.unwrap_or(DEFAULT_METADATA_INTERVAL))
+    }
+
+    /// The same source with all partitions of its topics.
+    pub(crate) fn without_partitions(mut self) -> Self {
+        self.partitions = None;
+        self
+    }
+
     /// The same source without a group: nothing is joined, nothing reported.
     pub(crate) fn without_group(mut self) -> Self {
         self.group_id = None;
@@ -340,8 +354,8 @@ const DEFAULTS: &[(&str, &str)] = &[
     ("allow.auto.create.topics", "false"),
     // librdkafka waits a whole second whenever its queue was full, which halves the throughput.
     ("fetch.queue.backoff.ms", "10"),
-    // Added partitions and topics show within half a minute instead of five.
-    ("topic.metadata.refresh.interval.ms", "30000"),
+    // Added partitions and topics show within half a minute instead of five. As DEFAULT_METADATA_INTERVAL.
+    (METADATA_INTERVAL, "30000"),
 ];
 
 /// What the engine's promises rest on. Nobody overrides them.
@@ -351,6 +365,10 @@ const FIXED: &[(&str, &str)] =
 /// What makes a record that is sent again arrive once, and in its place.
 const PRODUCER_FIXED: &[(&str, &str)] =
     &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "60000"), ("linger.ms", "5")];
+
+const METADATA_INTERVAL: &str = "topic.metadata.refresh.interval.ms";
+
+const DEFAULT_METADATA_INTERVAL: u64 = 30_000;
 
 const STAND_IN_GROUP: &str = "rdp-without-group";
 

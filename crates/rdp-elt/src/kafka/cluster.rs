@@ -39,6 +39,20 @@ pub struct TopicInfo {
     pub partition_count: i32,
 }
 
+/// What the cluster has of the topics that a run reads.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    pub(crate) topics: BTreeMap<Arc<str>, SurveyedTopic>,
+    /// Topics that the cluster says it does not have.
+    pub(crate) missing: BTreeSet<Arc<str>>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SurveyedTopic {
+    pub(crate) partition_count: i32,
+    pub(crate) identity: SourceIdentity,
+}
+
 /// Both ends of one partition's log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Watermarks {
@@ -70,6 +84,12 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// The same with another longest wait of every later call.
+    pub(crate) fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.admin.set_timeout(timeout);
+        self
+    }
+
     /// The topics that the builder's names and regular expressions match, by name.
     ///
     /// # Errors
@@ -78,18 +98,10 @@ impl Cluster {
         let doing = self.doing("list topics");
         let (patterns, names): (Vec<&str>, Vec<&str>) =
             self.wanted_topics().into_iter().partition(|name| name.starts_with('^'));
-        let mut found = BTreeMap::new();
-        for topic in self.describe(&doing, &names)? {
-            found.insert(topic.name, topic.partition_count);
-        }
-        if !patterns.is_empty() {
-            let patterns = patterns.into_iter().map(compile).collect::<Result<Vec<_>>>()?;
-            for topic in self.admin.all_topics(&doing)? {
-                if topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)) {
-                    found.insert(topic.name, topic.partition_count);
-                }
-            }
-        }
+        let described = self.describe(&doing, &names)?;
+        let matched = self.matching(&doing, &patterns)?;
+        let found: BTreeMap<_, _> =
+            described.into_iter().chain(matched).map(|topic| (topic.name, topic.partition_count)).collect();
         Ok(found.into_iter().map(|(name, partition_count)| TopicInfo { name, partition_count }).collect())
     }
 
@@ -178,6 +190,34 @@ impl Cluster {
             .collect())
     }
 
+    /// Looks at the topics that the builder's names and patterns match, and at those that are `known` already. Unlike
+    /// [`topics`](Self::topics) it takes a topic that the cluster does not have as an answer.
+    pub(crate) fn survey(&self, known: &BTreeSet<Arc<str>>) -> Result<Survey> {
+        let doing = self.doing("look at the topics");
+        let cluster_id = self.admin.cluster_id().unwrap_or_default();
+        let (patterns, names): (Vec<&str>, Vec<&str>) =
+            self.wanted_topics().into_iter().partition(|name| name.starts_with('^'));
+        let matched = self.matching(&doing, &patterns)?;
+        let matched = matched.iter().map(|topic| &*topic.name);
+        let names: BTreeSet<&str> = names.into_iter().chain(matched).chain(known.iter().map(|name| &**name)).collect();
+        let mut survey = Survey::default();
+        for topic in self.admin.describe_topics(&doing, &names.into_iter().collect::<Vec<_>>())? {
+            match topic.error {
+                None => {
+                    let identity = SourceIdentity { cluster_id: cluster_id.clone(), topic_id: topic.topic_id };
+                    survey
+                        .topics
+                        .insert(topic.name, SurveyedTopic { partition_count: topic.partition_count, identity });
+                }
+                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+                    survey.missing.insert(topic.name);
+                }
+                Some(code) => return Err(from_code(&format!("{doing}: topic {}", topic.name), code, None)),
+            }
+        }
+        Ok(survey)
+    }
+
     /// Whether compaction takes records out of the topic's log.
     ///
     /// # Errors
@@ -212,6 +252,18 @@ impl Cluster {
             .collect())
     }
 
+    /// The topics that any of these patterns matches.
+    fn matching(&self, doing: &str, patterns: &[&str]) -> Result<Vec<TopicDescription>> {
+        if patterns.is_empty() {
+            return Ok(Vec::new());
+        }
+        let patterns = patterns.iter().map(|pattern| compile(pattern)).collect::<Result<Vec<_>>>()?;
+        let mut topics = self.admin.all_topics(doing)?;
+        topics
+            .retain(|topic| topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)));
+        Ok(topics)
+    }
+
     /// What the cluster says of topics that must exist.
     fn describe(&self, doing: &str, names: &[&str]) -> Result<Vec<TopicDescription>> {
         let described = self.admin.describe_topics(doing, names)?;
@@ -228,7 +280,7 @@ impl Cluster {
     }
 
     fn no_such_topic(&self, doing: &str, name: &str) -> Error {
-        let error = Error::config(format!("{doing}: there is no topic {name:?}"));
+        let error = Error::config(format!("{doing}: there is no topic {name:?}")).of_missing_topic();
         let Ok(all) = self.admin.all_topics(doing) else { return error };
         let names: Vec<&str> = all.iter().map(|topic| &*topic.name).filter(|name| !name.starts_with("__")).collect();
         error.with_help(match (near(name, names.iter().copied()).as_slice(), names.as_slice()) {

@@ -3,6 +3,7 @@
 //! The loader drives it slice by slice and answers rebalances itself, since the sink knows the positions.
 //! [`KafkaConsumer::poll_window`] is the same loop for hosts, with the slices kept and the group's positions.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::builder::KafkaConsumerBuilder;
@@ -11,7 +12,7 @@ use super::error;
 use super::native::{NativeConsumer, Rebalance};
 use super::slice::{Group, Message, Slice};
 use super::window::{PollWindow, WindowEnd, WindowLimits};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::load::{LoadOptions, RecordLoader};
 use crate::offset::{OffsetRange, Positions, TopicPartition};
 
@@ -27,6 +28,10 @@ pub struct KafkaConsumer {
     own_assignment: Option<Vec<TopicPartition>>,
     /// An error that came behind records; the records are given out first.
     late_error: Option<Error>,
+    /// The partition that `late_error` says cannot be read on.
+    lost: Option<TopicPartition>,
+    /// Partitions that librdkafka gave up to read. It refuses to seek them; they have to be assigned again.
+    stalled: BTreeSet<TopicPartition>,
     /// Whether fetching is held back as a whole.
     held: bool,
     average_record_bytes: usize,
@@ -83,6 +88,8 @@ impl KafkaConsumer {
             ends: None,
             own_assignment,
             late_error: None,
+            lost: None,
+            stalled: BTreeSet::new(),
             held: false,
             average_record_bytes: 256,
         })
@@ -166,12 +173,15 @@ impl KafkaConsumer {
         if positions.is_empty() {
             return Ok(());
         }
-        self.native.seek(positions, SEEK_TIMEOUT)?;
+        let fetched = positions.iter().filter(|(partition, _)| !self.stalled.contains(*partition));
+        let fetched: Positions = fetched.map(|(partition, position)| (partition.clone(), position)).collect();
+        self.native.seek(&fetched, SEEK_TIMEOUT)?;
         for owned in &mut self.owned {
             if let Some(position) = positions.position(&owned.partition) {
                 owned.position = position;
             }
         }
+        self.restart_stalled()?;
         self.sync_paused()
     }
 
@@ -203,10 +213,22 @@ impl KafkaConsumer {
         Ok(lag.collect())
     }
 
-    /// Makes reading bounded: a partition is done at its end. Records at or past it are not given out.
+    /// In assign mode: takes these besides what it has. They come as an assignment out of the next poll.
+    pub(crate) fn add(&mut self, partitions: Vec<TopicPartition>) {
+        self.own_assignment.get_or_insert_default().extend(partitions);
+    }
+
+    /// The partition that the newest `SourceChanged` of [`poll`](Self::poll) was about. It is not read any more until it
+    /// is sought.
+    pub(crate) fn take_lost(&mut self) -> Option<TopicPartition> {
+        self.lost.take()
+    }
+
+    /// Makes reading bounded: a partition is done at its end. Records at or past it are not given out. Nothing is read
+    /// of a partition that has no end here: it is younger than they are.
     pub(crate) fn set_ends(&mut self, ends: Positions) {
         for owned in &mut self.owned {
-            owned.end = ends.position(&owned.partition);
+            owned.end = Some(ends.position(&owned.partition).unwrap_or(owned.position));
         }
         self.ends = Some(ends);
     }
@@ -269,18 +291,41 @@ impl KafkaConsumer {
         self.owned.extend(positions.iter().map(|(partition, position)| Owned {
             partition: partition.clone(),
             position,
-            end: self.ends.as_ref().and_then(|ends| ends.position(partition)),
+            end: self.ends.as_ref().map(|ends| ends.position(partition).unwrap_or(position)),
             group: None,
             paused: false,
             must_seek: false,
         }));
         let assigned = if incremental { positions } else { self.positions() };
-        self.native.assign(&assigned, incremental)?;
+        self.begin_fetching(&assigned, incremental)?;
+        self.restart_stalled()?;
+        self.sync_paused()
+    }
+
+    fn begin_fetching(&mut self, assigned: &Positions, incremental: bool) -> Result<()> {
+        self.native.assign(assigned, incremental)?;
+        self.stalled.retain(|partition| assigned.position(partition).is_none());
         // librdkafka keeps a pause over a loss and a return of the partition.
         self.native.set_paused(assigned.partitions(), false)?;
         let resumed = |owned: &&mut Owned| assigned.position(&owned.partition).is_some();
         self.owned.iter_mut().filter(resumed).for_each(|owned| owned.paused = false);
-        self.sync_paused()
+        Ok(())
+    }
+
+    /// Assigns what librdkafka gave up to read once more, at the present positions. While a rebalance waits for its
+    /// answer, that comes first: anything else would be taken for it.
+    fn restart_stalled(&mut self) -> Result<()> {
+        if self.stalled.is_empty() || self.native.is_rebalancing() {
+            return Ok(());
+        }
+        let mut positions = self.positions();
+        let incremental = self.is_incremental();
+        if incremental {
+            let stalled = positions.iter().filter(|(partition, _)| self.stalled.contains(*partition));
+            positions = stalled.map(|(partition, position)| (partition.clone(), position)).collect();
+            self.native.unassign(&positions.partitions().cloned().collect::<Vec<_>>(), true)?;
+        }
+        self.begin_fetching(&positions, incremental)
     }
 
     /// Gives back what the group took.
@@ -290,6 +335,8 @@ impl KafkaConsumer {
             true => self.owned.retain(|owned| !partitions.contains(&owned.partition)),
             false => self.owned.clear(),
         }
+        let owned = &self.owned;
+        self.stalled.retain(|partition| owned.iter().any(|owned| owned.partition == *partition));
         self.native.unassign(partitions, incremental)
     }
 
@@ -384,10 +431,15 @@ impl KafkaConsumer {
         }
         let failed = error::from_code(&format!("poll {place}"), code.into(), Some(&message.error_text()));
         tracing::debug!(error = ?failed, "librdkafka reports");
-        // What librdkafka mends by itself is reported, not raised.
-        if !failed.is_retryable() {
-            self.late_error.get_or_insert(failed);
+        // What librdkafka mends by itself is reported, not raised; and a partition that was taken away is not ours.
+        if failed.is_retryable() || (owner.is_none() && place.partition >= 0) {
+            return false;
         }
+        if failed.kind() == ErrorKind::SourceChanged {
+            self.stalled.insert(place.clone());
+            self.lost = self.lost.take().or(self.late_error.is_none().then_some(place));
+        }
+        self.late_error.get_or_insert(failed);
         false
     }
 

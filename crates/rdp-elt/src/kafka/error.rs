@@ -27,7 +27,10 @@ pub(crate) fn from_kafka(doing: &str, error: KafkaError) -> Error {
 pub(crate) fn from_code(doing: &str, code: Code, reason: Option<&str>) -> Error {
     let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
     let (kind, help) = judge(code, &reason);
-    let error = Error::new(kind, format!("{doing}: {reason}"));
+    let mut error = Error::new(kind, format!("{doing}: {reason}"));
+    if matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) {
+        error = error.of_missing_topic();
+    }
     match help {
         Some(help) => error.with_help(help),
         None => error,

@@ -19,6 +19,7 @@ mod watch;
 mod window;
 
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
+pub(crate) use cluster::Survey;
 pub use cluster::{Cluster, TopicInfo, Watermarks};
 pub use consumer::KafkaConsumer;
 pub(crate) use consumer::Polled;

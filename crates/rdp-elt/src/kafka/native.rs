@@ -119,6 +119,11 @@ impl NativeConsumer {
         self.client.context().rebalances().pop_front()
     }
 
+    /// Whether a rebalance waits for its answer.
+    pub(crate) fn is_rebalancing(&self) -> bool {
+        lock(&self.client.context().unanswered).is_some()
+    }
+
     /// The newest trouble with brokers that librdkafka told of since the last call.
     pub(crate) fn take_trouble(&self) -> Option<Error> {
         lock(&self.client.context().trouble).take()
