@@ -4,6 +4,10 @@
 //! next one. Whatever goes wrong ends in the same place: the open window is given up, the sink is asked how far it has
 //! come, and reading goes on from there.
 
+mod mend;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +17,7 @@ use tokio::runtime::Handle;
 use super::commit::{InFlight, OpenWindow, Outcome};
 use super::run::{Patience, Run};
 use super::{LoadEvent, LoadReport};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::kafka::{KafkaConsumer, KafkaConsumerBuilder, Polled, Rebalance, Slice, WindowEnd};
 use crate::load::RecordLoader;
@@ -21,8 +25,12 @@ use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, WindowId, WindowInfo};
 
 pub(super) struct Lane {
+    number: usize,
     run: Arc<Run>,
     runtime: Handle,
+    /// What was polled while something else had to be waited for. Dropped before the consumer, which would wait for ever
+    /// for its records to be given back.
+    waiting: Option<Polled>,
     consumer: KafkaConsumer,
     loading: RecordLoader,
     window: Option<OpenWindow>,
@@ -31,8 +39,8 @@ pub(super) struct Lane {
     begun: Positions,
     /// Whether reading has to go back to the sink's positions before anything else: what lies between was given up.
     must_rewind: bool,
-    /// What was polled while something else had to be waited for.
-    waiting: Option<Polled>,
+    /// What went wrong while it waited for something else to be mended.
+    met: Option<Error>,
     /// For the brokers: ended by what they send.
     patience: Patience,
     /// For the landing: ended by a window that landed, and not by what was polled for the next try.
@@ -50,7 +58,7 @@ enum Turn {
 }
 
 impl Lane {
-    pub(super) fn open(source: KafkaConsumerBuilder, run: Arc<Run>, runtime: Handle) -> Result<Self> {
+    pub(super) fn open(number: usize, source: KafkaConsumerBuilder, run: Arc<Run>, runtime: Handle) -> Result<Self> {
         let mut patience = run.patience();
         let mut consumer = loop {
             match KafkaConsumer::open(&source) {
@@ -62,6 +70,7 @@ impl Lane {
             consumer.set_ends(ends.clone());
         }
         Ok(Lane {
+            number,
             loading: RecordLoader::new(&run.load)?,
             patience: run.patience(),
             landing_patience: run.patience(),
@@ -73,6 +82,7 @@ impl Lane {
             in_flight: None,
             begun: Positions::new(),
             must_rewind: false,
+            met: None,
             waiting: None,
             conflict_count: 0,
             report: LoadReport::default(),
@@ -91,9 +101,20 @@ impl Lane {
     }
 
     fn turn(&mut self) -> Result<Turn> {
-        if self.run.shutdown.is_immediate() || self.run.is_failed() {
+        if self.run.shutdown.is_immediate() {
             self.discard();
             return Ok(Turn::Ended);
+        }
+        if self.run.is_failed() {
+            self.discard();
+            // The run's error says how far it has come; this lane's own trouble is not the reason any more.
+            if let Err(error) = self.settle() {
+                tracing::debug!(?error, "not settled at the end");
+            }
+            return Ok(Turn::Ended);
+        }
+        if let Some(met) = self.met.take() {
+            return Err(met);
         }
         if self.in_flight.as_ref().is_some_and(InFlight::is_finished) {
             self.settle()?;
@@ -129,6 +150,10 @@ impl Lane {
     fn poll(&mut self) -> Result<Polled> {
         if let Some(waiting) = self.waiting.take() {
             return Ok(waiting);
+        }
+        let added = self.run.take_added(self.number);
+        if !added.is_empty() {
+            self.consumer.add(added);
         }
         let held = self.window.as_ref().map_or(0, |window| window.counts.record_count);
         let room = self.run.limits.max_records.saturating_sub(usize::try_from(held).unwrap_or(usize::MAX));
@@ -194,7 +219,7 @@ impl Lane {
         }
         self.await_in_flight()?;
         let topics: BTreeSet<_> = ranges.iter().map(|(partition, _)| partition.topic.clone()).collect();
-        self.run.source.check_unchanged(&topics)?;
+        self.check_unchanged(&topics)?;
         let window = match self.window.take() {
             Some(window) => window,
             None => self.open_window()?,
@@ -258,6 +283,7 @@ impl Lane {
         let stored = loop {
             match self.runtime.block_on(self.run.sink.positions(&partitions)) {
                 Ok(stored) => break stored,
+                Err(unread) if self.run.is_failed() => return Err(unread),
                 Err(unread) => {
                     let wait = self.landing_patience.wait(unread, &self.run.shutdown, &|event| self.run.tell(event))?;
                     std::thread::sleep(wait);
@@ -329,60 +355,10 @@ impl Lane {
         settled
     }
 
-    /// Gives the open window up and, where waiting mends the error, begins again from what the sink holds.
-    fn recover(&mut self, error: Error) -> Result<()> {
-        self.discard();
-        self.must_rewind = true;
-        let mut error = error;
-        if let Err(unsettled) = self.settle() {
-            error = if error.is_retryable() { unsettled } else { error };
-        }
-        if error.kind() == ErrorKind::Conflict {
-            self.conflict_count += 1;
-            if !self.in_group || self.conflict_count > MAX_CONFLICTS {
-                return Err(error);
-            }
-            tracing::warn!(?error, "overtaken, going on from the sink's positions");
-        } else {
-            let wait = self.landing_patience.wait(error, &self.run.shutdown, &|event| self.run.tell(event))?;
-            self.wait_in_group(wait)?;
-        }
-        Ok(())
-    }
-
-    /// Reads again from the sink's positions.
-    fn rewind(&mut self) -> Result<()> {
-        if matches!(self.waiting, Some(Polled::Slice(_))) {
-            self.waiting = None;
-        }
-        let owned: Vec<_> = self.consumer.positions().partitions().cloned().collect();
-        let positions = self.run.source.positions(&owned, &self.runtime)?;
-        tracing::debug!(%positions, "reading again from where the sink stands");
-        self.consumer.seek(&positions)?;
-        self.run.note_landed(&positions);
-        self.begun = positions;
-        failpoint::pass("rewound")?;
-        self.must_rewind = false;
-        Ok(())
-    }
-
     fn discard(&mut self) {
         if let Some(window) = self.window.take() {
             self.runtime.block_on(window.landing.discard());
         }
-    }
-
-    /// Waits, and stays in the group meanwhile.
-    fn wait_in_group(&mut self, wait: Duration) -> Result<()> {
-        let until = Instant::now() + wait;
-        self.consumer.pause()?;
-        while Instant::now() < until && !self.run.shutdown.is_requested() && !self.run.is_failed() {
-            match self.waiting {
-                None => self.keep_in_group()?,
-                Some(_) => std::thread::sleep(Duration::from_millis(20)),
-            }
-        }
-        self.consumer.resume()
     }
 
     fn keep_in_group(&mut self) -> Result<()> {
@@ -401,5 +377,3 @@ impl Lane {
 
 /// How long a poll waits for something to come.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
-/// How many conflicts in a row, without a window landed between them, a member of a group takes before it stops.
-const MAX_CONFLICTS: u32 = 3;

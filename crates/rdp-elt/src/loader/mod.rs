@@ -1,11 +1,14 @@
 //! The whole extract-and-load engine: poll a window, load it, append it to a landing, commit.
 //!
 //! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
-//! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Retries live
-//! here and nowhere else. A [`rehearsal`] reads the same way and lands nothing.
+//! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Beside them a
+//! [`lookout`] sees what no lane does: topics that went or were made anew, and partitions that came. Retries live here and
+//! nowhere else. A [`rehearsal`] reads the same way and lands nothing.
 
 mod commit;
+mod deal;
 mod lane;
+mod lookout;
 mod rehearsal;
 mod run;
 mod source;
@@ -192,10 +195,12 @@ impl Loader {
     /// Needs a Tokio runtime with time enabled. Each lane is a thread of its own; commits run on the runtime.
     ///
     /// # Errors
-    /// The first error of a lane that waiting does not mend. What was not committed by then has not landed.
+    /// The first error of a lane that waiting does not mend, or `SourceChanged` where a topic was deleted or made anew.
+    /// What was not committed by then has not landed.
     pub async fn run(&self, until: Until, shutdown: &Shutdown) -> Result<LoadReport> {
         let run = Arc::new(Run::open(self, until, shutdown).await?);
-        let lanes = run.share_out(self.options.lanes).await?;
+        let lanes = run.share_out(self.options.lanes);
+        run.keep_lookout()?;
         let mut ended = Vec::new();
         for (number, source) in lanes.into_iter().enumerate() {
             ended.push(start_lane(number, source, &run)?);
@@ -211,7 +216,7 @@ impl Loader {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        first_error.map_or(Ok(report), Err)
+        first_error.or_else(|| run.verdict()).map_or(Ok(report), Err)
     }
 }
 
@@ -239,7 +244,7 @@ fn start_lane(
         .spawn(move || {
             // Ends the other lanes on every way out that is not a good one, a panic included.
             let guard = run::FailOnDrop::new(run.clone());
-            let outcome = Lane::open(source, run, runtime).and_then(Lane::run);
+            let outcome = Lane::open(number, source, run, runtime).and_then(Lane::run);
             if outcome.is_ok() {
                 guard.disarm();
             }

@@ -1,12 +1,14 @@
 //! What the lanes of one run share: settings, how far the run has come, and when it is over.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::runtime::Handle;
 
+use super::deal::Deal;
+use super::lookout::{Lookout, Verdict};
 use super::source::Source;
 use super::{LoadEvent, Loader, LoaderOptions, Shutdown, Until};
 use crate::error::{Error, Result};
@@ -28,6 +30,10 @@ pub(super) struct Run {
     observer: Arc<dyn Fn(LoadEvent) + Send + Sync>,
     landed: Mutex<Landed>,
     failed: AtomicBool,
+    /// Empty where a group deals out.
+    deal: Mutex<Deal>,
+    lookout: OnceLock<Lookout>,
+    verdict: Mutex<Option<Verdict>>,
 }
 
 /// How far each partition is known to have landed, by whomever.
@@ -55,10 +61,12 @@ impl Run {
             let (builder, sink) = (builder.clone(), loader.sink.clone());
             let runtime = Handle::current();
             let opening = tokio::task::spawn_blocking(move || {
-                let source = Source::connect(&builder, sink)?;
-                let ends = if until == Until::LogEnd { Some(source.log_ends()?) } else { None };
+                let mut source = Source::connect(&builder, sink)?;
+                let partitions = source.partitions()?;
+                let ends = if until == Until::LogEnd { Some(source.log_ends(&partitions)?) } else { None };
                 // A source that is not the one that was landed stops the run even where there is nothing to read.
-                source.positions(&source.partitions()?, &runtime)?;
+                source.positions(&partitions, &runtime)?;
+                source.begin(partitions);
                 Ok((source, ends))
             });
             match opening.await.map_err(|cause| Error::internal("connect to the source").with_source(cause))? {
@@ -81,22 +89,67 @@ impl Run {
             observer: loader.observer.clone(),
             landed: Mutex::default(),
             failed: AtomicBool::new(false),
+            deal: Mutex::default(),
+            lookout: OnceLock::new(),
+            verdict: Mutex::default(),
         })
     }
 
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
-    pub(super) async fn share_out(&self, lanes: usize) -> Result<Vec<KafkaConsumerBuilder>> {
+    pub(super) fn share_out(&self, lanes: usize) -> Vec<KafkaConsumerBuilder> {
         let lanes = lanes.max(1);
         if self.builder.joins_group() {
-            return Ok(vec![self.builder.clone(); lanes]);
+            return vec![self.builder.clone(); lanes];
         }
-        let source = self.source.clone();
-        let partitions = tokio::task::spawn_blocking(move || source.partitions())
-            .await
-            .map_err(|cause| Error::internal("list the partitions").with_source(cause))??;
+        let partitions = self.source.present();
         let lanes = lanes.min(partitions.len().max(1));
-        let share = |lane| partitions.iter().skip(lane).step_by(lanes).cloned();
-        Ok((0..lanes).map(|lane| self.builder.clone().partitions(share(lane))).collect())
+        let mut deal = lock(&self.deal);
+        *deal = Deal::among(lanes);
+        deal.add(partitions);
+        (0..lanes).map(|lane| self.builder.clone().without_partitions().partitions(deal.take(lane))).collect()
+    }
+
+    /// Deals out what was not dealt out before. A group sees to it by itself; partitions that were named stay as they are;
+    /// and a bounded run ends where the partitions of its start end.
+    pub(super) fn deal_out(&self, partitions: impl Iterator<Item = TopicPartition>) {
+        if self.ends.is_some() || self.builder.joins_group() || self.builder.assigned_partitions().is_some() {
+            return;
+        }
+        let count = lock(&self.deal).add(partitions);
+        if count > 0 {
+            tracing::info!(count, "partitions were added");
+        }
+    }
+
+    /// What was dealt to a lane since it asked last.
+    pub(super) fn take_added(&self, lane: usize) -> Vec<TopicPartition> {
+        lock(&self.deal).take(lane)
+    }
+
+    /// Starts to look at the cluster beside the lanes.
+    pub(super) fn keep_lookout(self: &Arc<Self>) -> Result<()> {
+        let lookout = Lookout::start(self, self.builder.metadata_interval())?;
+        self.lookout.get_or_init(|| lookout);
+        Ok(())
+    }
+
+    /// Asks the lookout for a look soon.
+    pub(super) fn nudge_lookout(&self) {
+        if let Some(lookout) = self.lookout.get() {
+            lookout.nudge();
+        }
+    }
+
+    /// Ends the run: its lanes give their open windows up.
+    pub(super) fn fail(&self, verdict: Verdict) {
+        lock(&self.verdict).get_or_insert(verdict);
+        self.failed.store(true, Ordering::SeqCst);
+    }
+
+    /// Why the lookout ended the run, where it did.
+    pub(super) fn verdict(&self) -> Option<Error> {
+        let verdict = lock(&self.verdict).take()?;
+        Some(verdict.into_error(&lock(&self.landed).positions))
     }
 
     pub(super) fn tell(&self, event: LoadEvent) {
@@ -107,14 +160,14 @@ impl Run {
         Patience::new(&self.options)
     }
 
-    /// Whether another lane has failed.
+    /// Whether another lane has failed, or the lookout has seen why the run cannot go on.
     pub(super) fn is_failed(&self) -> bool {
         self.failed.load(Ordering::SeqCst)
     }
 
     /// Notes how far partitions have landed, or that there is nothing to land below a position.
     pub(super) fn note_landed(&self, positions: &Positions) {
-        let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut landed = lock(&self.landed);
         landed.positions.extend(positions.iter().map(|(partition, position)| (partition.clone(), position)));
     }
 
@@ -123,7 +176,7 @@ impl Run {
     pub(super) fn is_over(&self, runtime: &Handle) -> Result<bool> {
         let Some(ends) = &self.ends else { return Ok(false) };
         let open: Vec<TopicPartition> = {
-            let mut landed = self.landed.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut landed = lock(&self.landed);
             let is_open = |(partition, end): (&TopicPartition, i64)| {
                 (landed.positions.position(partition).is_none_or(|position| position < end)).then(|| partition.clone())
             };
@@ -140,6 +193,10 @@ impl Run {
         self.note_landed(&self.source.positions_unchecked(&open, runtime)?);
         Ok(false)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Marks the run as failed unless told otherwise.

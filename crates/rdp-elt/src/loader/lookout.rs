@@ -1,0 +1,153 @@
+//! Looks at the cluster now and then, beside the lanes and on a thread of its own: are the topics still there, are they
+//! the same, and are there more partitions? A lane sees none of it by itself while nothing comes, and must not wait for a
+//! broker that does not answer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use super::run::Run;
+use super::source;
+use crate::error::{Error, Result};
+use crate::kafka::Survey;
+use crate::offset::{Positions, TopicPartition};
+
+/// The running lookout; it ends when this is dropped.
+#[derive(Debug)]
+pub(super) struct Lookout(Thread);
+
+/// Why a lookout ends the run.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// The cluster does not have these topics any more.
+    Gone(BTreeSet<Arc<str>>),
+    /// A topic is not the one that it was.
+    Changed(Error),
+}
+
+impl Verdict {
+    /// The run's error, told once its lanes have ended and have landed what they land.
+    pub(super) fn into_error(self, landed: &Positions) -> Error {
+        match self {
+            Verdict::Gone(topics) => source::gone(&topics, landed),
+            Verdict::Changed(error) => error,
+        }
+    }
+}
+
+impl Lookout {
+    /// Starts looking, every `period` from now on, for as long as the run lives.
+    pub(super) fn start(run: &Arc<Run>, period: Duration) -> Result<Self> {
+        let weak = Arc::downgrade(run);
+        let started = thread::Builder::new().name("rdp-lookout".to_owned()).spawn(move || keep(&weak, period));
+        match started {
+            // Not joined: it may be waiting for a broker's answer, and nobody waits for its own.
+            Ok(thread) => Ok(Lookout(thread.thread().clone())),
+            Err(cause) => Err(Error::unavailable("start the lookout").with_source(cause)),
+        }
+    }
+
+    /// Asks for a look soon: a lane was told that a topic is missing.
+    pub(super) fn nudge(&self) {
+        self.0.unpark();
+    }
+}
+
+impl Drop for Lookout {
+    fn drop(&mut self) {
+        self.0.unpark();
+    }
+}
+
+fn keep(run: &Weak<Run>, period: Duration) {
+    let mut missing = Missing::default();
+    loop {
+        let wait = if missing.is_empty() { period } else { MIN_PAUSE };
+        thread::park_timeout(wait.saturating_sub(MIN_PAUSE));
+        // However often it is nudged, it looks once in so long.
+        thread::sleep(MIN_PAUSE);
+        // The run is held for no longer than it takes to report: its end must not wait for a broker.
+        let Some(source) = run.upgrade().filter(|run| !run.is_failed()).map(|run| run.source.clone()) else { return };
+        let seen = source.look();
+        let Some(run) = run.upgrade() else { return };
+        match seen {
+            Ok(survey) => {
+                let known = source.identities();
+                let gone = missing.note(survey.missing.iter().filter(|topic| known.contains_key(*topic)));
+                if !gone.is_empty() {
+                    return run.fail(Verdict::Gone(gone));
+                }
+                run.deal_out(partitions(&survey));
+            }
+            Err(error) if error.kind() == crate::ErrorKind::SourceChanged => return run.fail(Verdict::Changed(error)),
+            // Silence proves nothing, and neither does what was seen before it.
+            Err(error) => {
+                tracing::debug!(?error, "the lookout sees nothing");
+                missing = Missing::default();
+            }
+        }
+    }
+}
+
+fn partitions(survey: &Survey) -> impl Iterator<Item = TopicPartition> {
+    let of_topic = |(topic, partition_count): (&Arc<str>, i32)| {
+        let topic = topic.clone();
+        (0..partition_count).map(move |partition| TopicPartition::new(topic.clone(), partition))
+    };
+    survey.topics.iter().map(|(topic, seen)| (topic, seen.partition_count)).flat_map(of_topic)
+}
+
+/// Topics that the cluster did not know in the newest looks. A broker that was just started, or that has not heard yet
+/// of a new leader, may not know a topic for a moment.
+#[derive(Debug, Default)]
+struct Missing(BTreeMap<Arc<str>, (Instant, u32)>);
+
+impl Missing {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Notes what one look missed. Returns what has been missing for so long, look after look, that it is gone.
+    fn note<'a>(&mut self, missed: impl Iterator<Item = &'a Arc<str>>) -> BTreeSet<Arc<str>> {
+        let mut now = BTreeMap::new();
+        for topic in missed {
+            let (since, looks) = self.0.get(topic).copied().unwrap_or_else(|| (Instant::now(), 0));
+            now.insert(topic.clone(), (since, looks + 1));
+        }
+        self.0 = now;
+        let is_gone = |(since, looks): &(Instant, u32)| *looks >= GONE_LOOKS && since.elapsed() >= GONE_AFTER;
+        self.0.iter().filter(|(_, missing)| is_gone(missing)).map(|(topic, _)| topic.clone()).collect()
+    }
+}
+
+/// The shortest time between two looks.
+const MIN_PAUSE: Duration = Duration::from_secs(1);
+/// How long the cluster has to say that it does not have a topic, in look after look, until it is believed.
+const GONE_AFTER: Duration = Duration::from_secs(15);
+/// And in how many looks at least: a process may have slept between two of them.
+const GONE_LOOKS: u32 = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_shows_again_is_not_gone() {
+        let long_ago = Instant::now().checked_sub(GONE_AFTER).expect("the clock is that old");
+        let topic: Arc<str> = "orders".into();
+        let mut missing = Missing(BTreeMap::from([(topic.clone(), (long_ago, GONE_LOOKS))]));
+        assert!(missing.note(std::iter::empty()).is_empty());
+        assert!(missing.note(std::iter::once(&topic)).is_empty());
+        assert_eq!(missing.0[&topic].1, 1, "it counts from the beginning");
+    }
+
+    #[test]
+    fn a_topic_is_gone_after_enough_looks_in_enough_time() {
+        let long_ago = Instant::now().checked_sub(GONE_AFTER).expect("the clock is that old");
+        let topic: Arc<str> = "orders".into();
+        let mut missing = Missing(BTreeMap::from([(topic.clone(), (long_ago, GONE_LOOKS - 2))]));
+        assert!(missing.note(std::iter::once(&topic)).is_empty(), "one look short");
+        assert_eq!(missing.note(std::iter::once(&topic)), BTreeSet::from([topic]));
+    }
+}
