@@ -3,6 +3,7 @@
 
 mod agreement;
 mod audit;
+mod broker;
 mod cluster;
 mod envelope;
 mod judge;
