@@ -252,7 +252,9 @@ impl KafkaConsumerBuilder {
             // The new protocol assigns on the broker's side, and librdkafka refuses the key beside it.
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
-        let fetch_bytes = (self.queue_bytes / 2).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES);
+        // One answer comes whole, beside a queue that is nearly full: decompressed, and a message at a time, it takes many
+        // times its size.
+        let fetch_bytes = (self.queue_bytes / 8).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES);
         config.set("queued.max.messages.kbytes", (self.queue_bytes / 1024).to_string());
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         for (key, value) in &self.settings {
