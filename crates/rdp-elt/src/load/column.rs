@@ -391,3 +391,19 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// So few rows are compared one by one quicker than sorted.
 const FEW_ROWS: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_after_a_long_one_takes_no_more_than_it_holds() {
+        let mut bytes = Bytes::default();
+        bytes.push(&[7; 100_000]);
+        bytes.take().expect("bytes");
+        bytes.push(b"short");
+        let (_, short) = bytes.take().expect("bytes");
+        assert!(short.capacity() <= 64, "five bytes take {}", short.capacity());
+        assert!(bytes.bytes.capacity() >= 100_000, "the next long run grows again from {}", bytes.bytes.capacity());
+    }
+}
