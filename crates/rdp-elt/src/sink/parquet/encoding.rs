@@ -200,8 +200,7 @@ const MOST_DISTINCT_ONE_IN: usize = 3;
 /// Numbers further apart than this take more bits as differences than as places in a dictionary.
 const WIDE: u128 = 1 << 16;
 
-/// Measured at level 1, with the allocator of the command line and pages of [`PAGE_ROWS`]; a compressor that has seen a
-/// larger page holds more.
+/// Measured at level 1 with pages of [`PAGE_ROWS`]; a compressor that has seen a larger page holds more.
 const COMPRESSOR_BYTES: usize = 256 << 10;
 
 /// Rows of a page. What a page has so far lies in memory uncompressed.
