@@ -266,7 +266,10 @@ impl KafkaConsumerBuilder {
             // The new protocol assigns on the broker's side, and librdkafka refuses the key beside it.
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
-        let fetch_bytes = (self.queue_bytes / 2).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES);
+        // One answer comes whole, beside a queue that is nearly full: decompressed, and a message at a time, it takes many
+        // times its size. librdkafka refuses one that is smaller than a message may be.
+        let largest = self.setting("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
+        let fetch_bytes = (self.queue_bytes / 8).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES).max(largest);
         config.set("queued.max.messages.kbytes", (self.queue_bytes / 1024).to_string());
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         for (key, value) in &self.settings {
@@ -399,6 +402,19 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.message().contains("group.id"));
         assert!(error.help().is_some_and(|help| help.contains("group_id")));
+    }
+
+    #[test]
+    fn an_answer_takes_an_eighth_of_the_queue_and_holds_the_largest_message() {
+        let fetched = |builder: KafkaConsumerBuilder| {
+            let config = builder.with_queue_bytes(64 << 20).client_config().expect("valid");
+            config.get("fetch.max.bytes").map(str::to_owned)
+        };
+        assert_eq!(fetched(orders()).as_deref(), Some("8388608"));
+        let large = orders().set("message.max.bytes", "20000000").expect("a key of librdkafka's");
+        assert_eq!(fetched(large).as_deref(), Some("20000000"));
+        let own = orders().set("fetch.max.bytes", "2000000").expect("a key of librdkafka's");
+        assert_eq!(fetched(own).as_deref(), Some("2000000"));
     }
 
     #[test]

@@ -202,8 +202,23 @@ fn take_primitive<T: ArrowPrimitiveType>(
     nulls: Option<NullBuffer>,
     rows: usize,
 ) -> Result<PrimitiveArray<T>> {
-    let full = std::mem::replace(vec, Vec::with_capacity(rows));
-    PrimitiveArray::try_new(ScalarBuffer::from(full), nulls).map_err(misbuilt)
+    PrimitiveArray::try_new(ScalarBuffer::from(hand_over(vec, rows)), nulls).map_err(misbuilt)
+}
+
+/// What a vec holds. Leaves it empty, with room for so many.
+///
+/// Where it holds much less than it has room for, a copy that fits is handed over: rows can wait long in an open window, and
+/// with few records of each partition at a time they would take many times their size.
+pub(super) fn hand_over<T: Copy>(vec: &mut Vec<T>, room: usize) -> Vec<T> {
+    let full = match vec.len() < vec.capacity() / 4 * 3 {
+        true => vec.clone(),
+        false => std::mem::take(vec),
+    };
+    match (room..=room * 2).contains(&vec.capacity()) {
+        true => vec.clear(),
+        false => *vec = Vec::with_capacity(room),
+    }
+    full
 }
 
 fn primitive<T: ArrowPrimitiveType>(
@@ -279,9 +294,8 @@ impl Ends {
 
     pub(crate) fn finish(&mut self) -> Result<OffsetBuffer<i32>> {
         self.room = self.room.max(self.offsets.len()).min(MAX_ROWS + 1);
-        let mut next = Vec::with_capacity(self.room);
-        next.push(0);
-        let full = std::mem::replace(&mut self.offsets, next);
+        let full = hand_over(&mut self.offsets, self.room);
+        self.offsets.push(0);
         if std::mem::take(&mut self.overflowed) {
             return Err(Error::new(
                 crate::error::ErrorKind::Unsupported,
@@ -362,7 +376,7 @@ impl Bytes {
 
     fn take(&mut self) -> Result<(OffsetBuffer<i32>, Buffer)> {
         self.room = self.room.max(self.bytes.len()).min(MAX_BYTES);
-        let full = std::mem::replace(&mut self.bytes, Vec::with_capacity(self.room));
+        let full = hand_over(&mut self.bytes, self.room);
         Ok((self.ends.finish()?, Buffer::from_vec(full)))
     }
 }
@@ -377,3 +391,19 @@ const MAX_BYTES: usize = 16 << 20;
 
 /// So few rows are compared one by one quicker than sorted.
 const FEW_ROWS: usize = 24;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_run_after_a_long_one_takes_no_more_than_it_holds() {
+        let mut bytes = Bytes::default();
+        bytes.push(&[7; 100_000]);
+        bytes.take().expect("bytes");
+        bytes.push(b"short");
+        let (_, short) = bytes.take().expect("bytes");
+        assert!(short.capacity() <= 64, "five bytes take {}", short.capacity());
+        assert!(bytes.bytes.capacity() >= 100_000, "the next long run grows again from {}", bytes.bytes.capacity());
+    }
+}

@@ -9,7 +9,7 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType as ArrowType, Field, Fields, TimeUnit};
 
-use super::column::{Bytes, Ends};
+use super::column::{Bytes, Ends, hand_over};
 use super::misfit::Misfit;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
@@ -123,9 +123,9 @@ impl Envelope {
     pub(super) fn finish(&mut self, source: &TopicPartition) -> Result<EnvelopeColumns> {
         let rows = self.offsets.len();
         let (topics, partitions) = self.constants(source, rows)?;
-        let room = rows.min(MAX_ROWS);
-        let offsets = std::mem::replace(&mut self.offsets, Vec::with_capacity(room));
-        let timestamps = std::mem::replace(&mut self.timestamps, Vec::with_capacity(room));
+        let room = self.offsets.capacity().min(MAX_ROWS);
+        let offsets = hand_over(&mut self.offsets, room);
+        let timestamps = hand_over(&mut self.timestamps, room);
         let timestamps =
             TimestampMillisecondArray::new(timestamps.into(), self.timestamp_nulls.finish()).with_timezone("UTC");
         let arrays = vec![

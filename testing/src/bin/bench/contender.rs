@@ -6,6 +6,7 @@ use std::process::Command;
 use rdp_testing::{RdpConfig, RunFolder, Topic, purchases_schema};
 
 use crate::measure::{Measure, run};
+use crate::processors::keep_on_one;
 
 /// CPU-seconds per million payloads of the decoders alone, on one thread.
 #[derive(Debug, Clone, Copy)]
@@ -23,14 +24,31 @@ pub(crate) fn rehearse(topic: &Topic, stage: &str, record_count: u64) -> Measure
     checked(measure, told[0]["record_count"].as_u64(), record_count, stage)
 }
 
-/// `rdp load` with its defaults into a fresh folder.
-pub(crate) fn land(topic: &Topic, lane_count: usize, record_count: u64) -> Measure {
+/// How one `rdp load` differs from its defaults.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Setup {
+    /// More than one lane, where it is not zero.
+    pub(crate) lanes: usize,
+    /// Whether it has only one of the processors.
+    pub(crate) on_one_processor: bool,
+    /// When windows close instead, however many records they have.
+    pub(crate) max_wait: Option<&'static str>,
+}
+
+/// `rdp load` into a fresh folder.
+pub(crate) fn land(topic: &Topic, setup: Setup, record_count: u64) -> Measure {
     // A group of its own: nobody who has just left is waited for.
     let group = format!("bench-{:016x}", fastrand::u64(..));
-    let config = RdpConfig::json(topic, purchases_schema()).set("/source/group_id", group);
-    let config = config.set("/loader/lanes", lane_count);
+    let mut config = RdpConfig::json(topic, purchases_schema()).set("/source/group_id", group);
+    config = config.set("/loader/lanes", setup.lanes.max(1));
+    if let Some(max_wait) = setup.max_wait {
+        config = config.window(MANY_RECORDS, max_wait).set("/window/max_bytes", "1TiB");
+    }
     let mut command = Command::new(built("rdp"));
     command.arg("load").arg(config.path()).args(["--quiet", "--output", "json"]);
+    if setup.on_one_processor {
+        keep_on_one(&mut command);
+    }
     let (measure, told) = run(command);
     assert_eq!(told["quarantined_count"], 0, "every payload fits");
     checked(measure, told["record_count"].as_u64(), record_count, "rdp load")
@@ -66,6 +84,9 @@ fn built(name: &str) -> PathBuf {
     let binary = own.parent().map(|folder| folder.join(name)).filter(|binary| binary.is_file());
     binary.unwrap_or_else(|| panic!("no {name} beside {}: run `make bench`", own.display()))
 }
+
+/// More than any topic here has.
+const MANY_RECORDS: usize = 1_000_000_000;
 
 /// The decoders hold all payloads in memory.
 const MOST_DECODED: u64 = 1_000_000;

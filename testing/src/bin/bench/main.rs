@@ -6,7 +6,9 @@
 mod contender;
 mod fill;
 mod measure;
+mod processors;
 mod report;
+mod target;
 
 use std::process::Command;
 use std::time::Instant;
@@ -14,9 +16,10 @@ use std::time::Instant;
 use clap::Parser;
 use rdp_testing::{KafkaOptions, KafkaServer, Topic};
 
-use contender::{decode, land, land_by_hand, rehearse};
+use contender::{Setup, decode, land, land_by_hand, rehearse};
 use measure::{Measure, median};
-use report::{Rounds, print_series};
+use processors::Clocks;
+use report::{Line, Rounds, judge_backlogs, judge_lanes, judge_partitions, judge_windows, print_series};
 
 /// Measures RDP on a real Kafka, beside raw consumption, a hand-written loader and arrow-json.
 #[derive(Debug, Parser)]
@@ -33,7 +36,7 @@ struct Args {
     /// Run `rdp load` on topics with these numbers of records too: 1000000,20000000
     #[arg(long, value_delimiter = ',', value_name = "N,N")]
     backlogs: Vec<u64>,
-    /// Run `rdp load` with these numbers of lanes too: 1,2
+    /// Run `rdp load` with these numbers of lanes too, beside one lane on one processor: 1,2
     #[arg(long, value_delimiter = ',', value_name = "N,N")]
     lanes: Vec<usize>,
     /// The same seed gives the same records
@@ -53,34 +56,65 @@ fn main() {
     println!("{} records of a seed, {} rounds in turns, medians; {}\n", args.records, args.rounds, machine());
 
     let topic = filled(&broker, 6, args.records, args.seed);
-    in_turns(&args, &topic).print();
-    let lanes =
-        args.lanes.iter().map(|&lanes| Run { value: lanes as u64, topic: &topic, lanes, records: args.records });
-    print_series("lanes", &measured(args.rounds, &lanes.collect::<Vec<_>>()));
+    let rounds = in_turns(&args, &topic);
+    let mut targets = rounds.print();
+    let on_topic = |name: String, setup| Run { name, topic: &topic, setup, records: args.records };
+
+    let windows = [("one", "1h"), ("every 200 ms", "200ms")];
+    let windows = windows
+        .map(|(name, max_wait)| on_topic(name.to_owned(), Setup { max_wait: Some(max_wait), ..Setup::default() }));
+    let series = measured(&broker, args.rounds, &windows);
+    print_series("windows", &series);
+    targets.extend(judge_windows(&series));
+
+    if !args.lanes.is_empty() {
+        let alone = Setup { on_one_processor: true, ..Setup::default() };
+        let mut lanes = vec![on_topic("1, with one processor".to_owned(), alone)];
+        let counts = std::iter::once(1).chain(args.lanes.iter().copied().filter(|&lanes| lanes != 1));
+        lanes.extend(counts.map(|lanes| on_topic(lanes.to_string(), Setup { lanes, ..Setup::default() })));
+        let series = measured(&broker, args.rounds, &lanes);
+        print_series("lanes", &series);
+        targets.extend(judge_lanes(&series));
+    }
     topic.delete();
 
     let fill = |&partitions| filled(&broker, partitions, args.records, args.seed);
     let topics: Vec<Topic> = args.partitions.iter().map(fill).collect();
-    let by_partitions = topics.iter().map(|topic| {
-        let value = u64::from(topic.partitions().unsigned_abs());
-        Run { value, topic, lanes: 1, records: args.records }
-    });
-    print_series("partitions", &measured(args.rounds, &by_partitions.collect::<Vec<_>>()));
-    topics.iter().for_each(Topic::delete);
+    let series = measured_topics(&broker, &args, topics, |topic, _| (topic.partitions().to_string(), args.records));
+    print_series("partitions", &series);
+    targets.extend(judge_partitions(&series));
 
     let topics: Vec<Topic> = args.backlogs.iter().map(|&records| filled(&broker, 6, records, args.seed)).collect();
-    let by_backlog =
-        topics.iter().zip(&args.backlogs).map(|(topic, &records)| Run { value: records, topic, lanes: 1, records });
-    print_series("backlog", &measured(args.rounds, &by_backlog.collect::<Vec<_>>()));
-    topics.iter().for_each(Topic::delete);
+    let series =
+        measured_topics(&broker, &args, topics, |_, place| (args.backlogs[place].to_string(), args.backlogs[place]));
+    print_series("backlog", &series);
+    targets.extend(judge_backlogs(&series));
+
+    target::print(&targets);
 }
 
-/// One `rdp load` of a series, and the value that tells it from the others.
+/// One `rdp load` of a series, and the name that tells it from the others.
 struct Run<'a> {
-    value: u64,
+    name: String,
     topic: &'a Topic,
-    lanes: usize,
+    setup: Setup,
     records: u64,
+}
+
+/// `rdp load` on several topics in turns; they are deleted afterwards.
+fn measured_topics(
+    broker: &KafkaServer,
+    args: &Args,
+    topics: Vec<Topic>,
+    describe: impl Fn(&Topic, usize) -> (String, u64),
+) -> Vec<Line> {
+    let run = |(place, topic)| {
+        let (name, records) = describe(topic, place);
+        Run { name, topic, setup: Setup::default(), records }
+    };
+    let series = measured(broker, args.rounds, &topics.iter().enumerate().map(run).collect::<Vec<_>>());
+    topics.iter().for_each(Topic::delete);
+    series
 }
 
 /// The five, in turns.
@@ -90,7 +124,7 @@ fn in_turns(args: &Args, topic: &Topic) -> Rounds {
     for round in 1..=args.rounds {
         rounds.consume.push(told(round, "consume", rehearse(topic, "consume", count)));
         rounds.load.push(told(round, "load", rehearse(topic, "load", count)));
-        rounds.land.push(told(round, "rdp load", land(topic, 1, count)));
+        rounds.land.push(told(round, "rdp load", land(topic, Setup::default(), count)));
         rounds.by_hand.push(told(round, "by hand", land_by_hand(topic, count)));
         let decoders = decode(count, args.seed);
         eprintln!("bench: round {round}, arrow-json: {:.3} CPU-s/M", decoders.arrow_json);
@@ -100,15 +134,18 @@ fn in_turns(args: &Args, topic: &Topic) -> Rounds {
 }
 
 /// The medians of a series, taken in turns.
-fn measured(rounds: u32, runs: &[Run<'_>]) -> Vec<(u64, Measure)> {
+fn measured(broker: &KafkaServer, rounds: u32, runs: &[Run<'_>]) -> Vec<Line> {
+    let process = broker.process_id().expect("the broker runs");
     let mut measures: Vec<Vec<Measure>> = vec![Vec::new(); runs.len()];
     for round in 1..=rounds {
         for (run, measures) in runs.iter().zip(&mut measures) {
-            let measure = land(run.topic, run.lanes, run.records);
-            measures.push(told(round, &format!("rdp load, series at {}", run.value), measure));
+            let before = Clocks::read(process);
+            let measure = land(run.topic, run.setup, run.records);
+            let measure = Measure { spent: Clocks::read(process).since(before), ..measure };
+            measures.push(told(round, &format!("rdp load, series at {}", run.name), measure));
         }
     }
-    runs.iter().zip(&measures).map(|(run, measures)| (run.value, median(measures))).collect()
+    runs.iter().zip(&measures).map(|(run, measures)| (run.name.clone(), median(measures))).collect()
 }
 
 fn told(round: u32, name: &str, measure: Measure) -> Measure {
@@ -135,7 +172,7 @@ fn filled(broker: &KafkaServer, partitions: i32, record_count: u64, seed: u64) -
 
 /// What it ran on: cores, model, and how busy it was before.
 fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let cores = processors::count();
     let read = |path| std::fs::read_to_string(path).unwrap_or_default();
     let cpuinfo = read("/proc/cpuinfo");
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown CPU");

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use serde_json::Value;
 
+use crate::processors::Spent;
+
 /// What one run took.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Measure {
@@ -16,6 +18,10 @@ pub(crate) struct Measure {
     /// The kernel's part of it.
     pub(crate) system_seconds: f64,
     pub(crate) peak_mib: f64,
+    /// Windows that landed; none where nothing lands.
+    pub(crate) window_count: u64,
+    /// What else was busy meanwhile; zero where nobody looked.
+    pub(crate) spent: Spent,
 }
 
 impl Measure {
@@ -57,6 +63,8 @@ pub(crate) fn run(mut command: Command) -> (Measure, Value) {
         cpu_seconds: seconds(usage.ru_utime) + seconds(usage.ru_stime),
         system_seconds: seconds(usage.ru_stime),
         peak_mib: usage.ru_maxrss as f64 / 1024.0,
+        window_count: told["window_count"].as_u64().unwrap_or_default(),
+        spent: Spent::default(),
     };
     (measure, told)
 }
@@ -69,6 +77,11 @@ pub(crate) fn median(measures: &[Measure]) -> Measure {
         cpu_seconds: middle(measures.iter().map(|measure| measure.cpu_seconds)),
         system_seconds: middle(measures.iter().map(|measure| measure.system_seconds)),
         peak_mib: middle(measures.iter().map(|measure| measure.peak_mib)),
+        window_count: middle(measures.iter().map(|measure| measure.window_count as f64)).round() as u64,
+        spent: Spent {
+            broker_seconds: middle(measures.iter().map(|measure| measure.spent.broker_seconds)),
+            busy_share: middle(measures.iter().map(|measure| measure.spent.busy_share)),
+        },
     }
 }
 

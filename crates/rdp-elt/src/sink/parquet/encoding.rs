@@ -16,6 +16,8 @@ use parquet::schema::types::ColumnDescriptor;
 pub(super) struct TopicEncoding {
     pub(super) schema: SchemaRef,
     pub(super) properties: WriterProperties,
+    /// What the encoder counts for an open row group and does not hold: buffers that it reserves and hardly fills.
+    pub(super) reserved_bytes: usize,
     /// What an open row group holds beyond what the encoder counts: a compressor per compressed column.
     pub(super) uncounted_bytes: usize,
     sampled_rows: usize,
@@ -39,13 +41,16 @@ impl TopicEncoding {
             .set_max_row_group_row_count(None)
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
-            .set_write_batch_size(WRITE_ROWS);
-        let mut uncounted_bytes = 0;
+            .set_data_page_row_count_limit(PAGE_ROWS)
+            .set_write_batch_size(PAGE_ROWS);
+        let (mut reserved_bytes, mut uncounted_bytes) = (0, 0);
         for (descriptor, leaf) in columns.columns().iter().zip(&leaves) {
             let path = descriptor.path().clone();
             let form = Form::of(descriptor, leaf);
             properties = properties.set_column_dictionary_enabled(path.clone(), form == Form::Dictionary);
             if form == Form::Deltas {
+                reserved_bytes += DELTA_RESERVE_BYTES;
+                uncounted_bytes += DELTA_PAGE_BYTES;
                 properties = properties.set_column_encoding(path.clone(), Encoding::DELTA_BINARY_PACKED);
             }
             if form == Form::SplitFloats {
@@ -59,7 +64,7 @@ impl TopicEncoding {
                 properties = properties.set_column_statistics_enabled(path, EnabledStatistics::None);
             }
         }
-        Ok(TopicEncoding { schema, properties: properties.build(), uncounted_bytes, sampled_rows })
+        Ok(TopicEncoding { schema, properties: properties.build(), reserved_bytes, uncounted_bytes, sampled_rows })
     }
 
     /// Whether it was decided from too few rows, and these tell more.
@@ -195,8 +200,14 @@ const MOST_DISTINCT_ONE_IN: usize = 3;
 /// Numbers further apart than this take more bits as differences than as places in a dictionary.
 const WIDE: u128 = 1 << 16;
 
-/// Measured with the default allocator; a compressor that has seen a large page holds more.
-const COMPRESSOR_BYTES: usize = 24 << 10;
+/// Measured at level 1 with pages of [`PAGE_ROWS`]; a compressor that has seen a larger page holds more.
+const COMPRESSOR_BYTES: usize = 256 << 10;
 
-/// Rows that the encoder takes at a time before it looks at its limits.
-const WRITE_ROWS: usize = 8192;
+/// Rows of a page. What a page has so far lies in memory uncompressed.
+const PAGE_ROWS: usize = 8192;
+
+/// What the encoder reserves for the page of a column of differences, however little comes into it.
+const DELTA_RESERVE_BYTES: usize = 1 << 20;
+
+/// What comes into it.
+const DELTA_PAGE_BYTES: usize = PAGE_ROWS * size_of::<i64>();

@@ -154,6 +154,29 @@ async fn memory_past_the_cap_is_written_out_and_what_lands_is_the_same() {
     assert_eq!(sink.landed_offsets(&entry).await.expect("whole"), (0..200_000).collect::<Vec<_>>());
 }
 
+#[tokio::test]
+async fn many_partitions_side_by_side_land_as_one_row_group_each() {
+    let root = TempDir::new().expect("a folder");
+    let sink = open(root.path());
+    let mut landing = Sink::open(&sink, &window()).await.expect("it opens");
+    let partitions: Vec<_> = (0..40).map(|partition| TopicPartition::new("orders", partition)).collect();
+    for start in (0..10_000).step_by(1_000) {
+        let offsets: Vec<i64> = (start..start + 1_000).collect();
+        for partition in &partitions {
+            landing.append(&rows(partition, &offsets)).await.expect("it takes rows");
+        }
+    }
+    assert!(landing.memory_bytes() < 64 << 20, "it holds {} bytes", landing.memory_bytes());
+    let range = OffsetRange::new(0, 10_000).expect("a range");
+    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.expect("it lands");
+    for partition in &partitions {
+        let folder = layout::partition_folder(root.path(), partition).expect("a folder");
+        let file = fs::File::open(folder.join(layout::file_name(0))).expect("it landed");
+        let footer = parquet::file::metadata::ParquetMetaDataReader::new().parse_and_finish(&file).expect("a footer");
+        assert_eq!(footer.num_row_groups(), 1, "{partition}");
+    }
+}
+
 #[test]
 fn urls_of_local_folders_are_paths_and_others_are_unsupported() {
     let path = |url| local_folder(url).expect("it is local");

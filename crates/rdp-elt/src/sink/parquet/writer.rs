@@ -21,11 +21,11 @@ pub(super) struct PartitionWriter {
     topic_partition: TopicPartition,
     schema: SchemaRef,
     arrow: ArrowWriter<UnsealedFile>,
-    // Rows that are too few to be worth an open row group, which takes megabytes per partition: buffers and a compressor
-    // for each column.
+    // Rows that wait to be encoded: until they are worth a row group, and then until they are worth the way through it.
     staged: Vec<RecordBatch>,
     staged_rows: usize,
     staged_bytes: usize,
+    reserved_bytes: usize,
     uncounted_bytes: usize,
     memory_bytes: usize,
     // First and newest offset, for the check that the commit's range covers them.
@@ -62,6 +62,7 @@ impl PartitionWriter {
             staged: Vec::new(),
             staged_rows: 0,
             staged_bytes: 0,
+            reserved_bytes: encoding.reserved_bytes,
             uncounted_bytes: encoding.uncounted_bytes,
             memory_bytes: 0,
             offsets: None,
@@ -86,7 +87,7 @@ impl PartitionWriter {
         self.record_count += loaded.rows.num_rows() as u64;
         self.quarantined_count += loaded.quarantined_count;
         self.tombstone_count += loaded.tombstone_count;
-        if self.staged_rows >= STRIDE_ROWS {
+        if self.is_worth_encoding() {
             self.encode_staged()?;
         }
         self.measure();
@@ -137,12 +138,36 @@ impl PartitionWriter {
         Ok(WrittenFile { entry, sealed: file.seal(&checksum)? })
     }
 
-    /// Encodes what has been staged, a stride at a time.
+    /// Whether what is staged is worth its way: a row group is opened for rows that take more memory than it would.
+    fn is_worth_encoding(&self) -> bool {
+        match self.arrow.in_progress_rows() {
+            0 => self.staged_bytes >= self.uncounted_bytes && self.staged_rows >= STRIDE_ROWS,
+            _ => self.staged_rows >= STRIDE_ROWS,
+        }
+    }
+
+    /// Encodes what has been staged.
     fn encode_staged(&mut self) -> Result<()> {
         let staged = std::mem::take(&mut self.staged);
         (self.staged_rows, self.staged_bytes) = (0, 0);
-        let rows = match &*staged {
-            [] => return Ok(()),
+        let mut pieces = &*staged;
+        while !pieces.is_empty() {
+            let mut row_count = 0;
+            let is_too_few = |piece: &&RecordBatch| {
+                let before = row_count;
+                row_count += piece.num_rows();
+                before < STRIDE_ROWS
+            };
+            let (together, rest) = pieces.split_at(pieces.iter().take_while(is_too_few).count());
+            self.encode(together)?;
+            pieces = rest;
+        }
+        Ok(())
+    }
+
+    /// Encodes pieces as one, a stride at a time.
+    fn encode(&mut self, pieces: &[RecordBatch]) -> Result<()> {
+        let rows = match pieces {
             [rows] => rows,
             pieces => &concat_batches(&self.schema, pieces).map_err(|error| {
                 Error::internal(format!("bring rows of {} together", self.topic_partition)).with_source(error)
@@ -158,7 +183,10 @@ impl PartitionWriter {
     fn measure(&mut self) {
         let open_row_group = match self.arrow.in_progress_rows() {
             0 => 0,
-            _ => self.uncounted_bytes + self.arrow.memory_size().max(self.arrow.in_progress_size()),
+            _ => {
+                let counted = self.arrow.memory_size().saturating_sub(self.reserved_bytes);
+                self.uncounted_bytes + counted.max(self.arrow.in_progress_size())
+            }
         };
         self.memory_bytes = self.staged_bytes + open_row_group + self.arrow.inner().pending_bytes();
     }
