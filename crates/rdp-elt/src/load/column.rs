@@ -22,6 +22,8 @@ pub(crate) struct Column {
     pub(crate) data_type: DataType,
     pub(crate) values: Values,
     nulls: NullBufferBuilder,
+    /// Rows that are complete; asked for with every field.
+    rows: usize,
     /// How many rows to make room for: as many as came before.
     room: usize,
 }
@@ -99,19 +101,20 @@ impl Column {
             ),
             DataType::Map(value) => Values::Map(Ends::default(), Box::new((Bytes::default(), Column::new(value)))),
         };
-        Column { data_type: data_type.clone(), values, nulls: NullBufferBuilder::new(0), room: 0 }
+        Column { data_type: data_type.clone(), values, nulls: NullBufferBuilder::new(0), rows: 0, room: 0 }
     }
 
     /// Rows that are complete.
     #[inline]
     pub(crate) fn len(&self) -> usize {
-        self.nulls.len()
+        self.rows
     }
 
     /// Ends a row whose value has been pushed.
     #[inline]
     pub(crate) fn end_row(&mut self) {
         self.nulls.append_non_null();
+        self.rows += 1;
     }
 
     /// Appends a row without a value.
@@ -124,6 +127,7 @@ impl Column {
             Values::Struct(_, members) => members.iter_mut().for_each(Column::append_null),
         });
         self.nulls.append_null();
+        self.rows += 1;
     }
 
     /// Forgets every row past the first `rows`, and whatever was begun of the next.
@@ -143,6 +147,7 @@ impl Column {
             Values::Struct(_, members) => members.iter_mut().for_each(|member| member.truncate(rows)),
         });
         self.nulls.truncate(rows);
+        self.rows = self.rows.min(rows);
     }
 
     /// Hands the rows over as an Arrow array, and is empty again, with room for as much.
@@ -150,7 +155,7 @@ impl Column {
     /// # Errors
     /// [`Unsupported`](crate::ErrorKind::Unsupported) where the column holds more than Arrow's 32-bit offsets count.
     pub(crate) fn finish(&mut self) -> Result<ArrayRef> {
-        let rows = self.room.max(self.len()).min(MAX_ROWS);
+        let rows = self.room.max(std::mem::take(&mut self.rows)).min(MAX_ROWS);
         self.room = rows;
         let nulls = self.nulls.finish();
         self.nulls = NullBufferBuilder::new(rows);

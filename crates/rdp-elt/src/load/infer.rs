@@ -8,7 +8,7 @@ use arrow::datatypes::TimeUnit;
 
 use super::cursor::Cursor;
 use super::misfit::Misfit;
-use super::temporal;
+use super::temporal::{self, RecentDate};
 use crate::error::Result;
 use crate::schema::{DataType, Field, RESERVED_PREFIXES, Schema};
 
@@ -302,13 +302,12 @@ fn text_types() -> Vec<DataType> {
 }
 
 fn reads_as(text: &[u8], data_type: &DataType) -> bool {
+    let is_timestamp = |unit, utc| temporal::parse_timestamp(text, unit, utc, &mut RecentDate::default()).is_ok();
     match *data_type {
         DataType::Date => temporal::parse_date(text).is_some(),
-        DataType::Timestamp { unit, utc: true } => temporal::parse_timestamp(text, unit, true).is_ok(),
+        DataType::Timestamp { unit, utc: true } => is_timestamp(unit, true),
         // Text with a zone would fit too, and lose it.
-        DataType::Timestamp { unit, .. } => {
-            temporal::parse_timestamp(text, unit, false).is_ok() && temporal::parse_timestamp(text, unit, true).is_err()
-        }
+        DataType::Timestamp { unit, .. } => is_timestamp(unit, false) && !is_timestamp(unit, true),
         _ => false,
     }
 }

@@ -19,14 +19,41 @@ pub(crate) fn parse_date(text: &[u8]) -> Option<i32> {
     Some(day.num_days_from_ce() - EPOCH_DAY)
 }
 
+/// The date that was read last: timestamps come in the order of time, and most share it with the one before.
+pub(crate) struct RecentDate {
+    text: [u8; 10],
+    days: i32,
+}
+
+impl Default for RecentDate {
+    fn default() -> Self {
+        RecentDate { text: *b"1970-01-01", days: 0 }
+    }
+}
+
+impl RecentDate {
+    #[inline]
+    fn days_of(&mut self, text: &[u8; 10]) -> Option<i32> {
+        if self.text != *text {
+            *self = RecentDate { text: *text, days: parse_date(text)? };
+        }
+        Some(self.days)
+    }
+}
+
 /// A timestamp's text, counted in `unit` since 1970-01-01; `utc` where the type has a zone.
 ///
 /// # Errors
 /// What is wrong with the text, as an addition to "expected timestamp(…)".
 #[inline]
-pub(crate) fn parse_timestamp(text: &[u8], unit: TimeUnit, utc: bool) -> Result<i64, &'static str> {
-    let (date, time) = text.split_at_checked(10).ok_or(NOT_RFC_3339)?;
-    let days = parse_date(date).ok_or("with a date that exists, as in 2024-05-31T23:59:59Z")?;
+pub(crate) fn parse_timestamp(
+    text: &[u8],
+    unit: TimeUnit,
+    utc: bool,
+    recent: &mut RecentDate,
+) -> Result<i64, &'static str> {
+    let (date, time) = text.split_first_chunk().ok_or(NOT_RFC_3339)?;
+    let days = recent.days_of(date).ok_or("with a date that exists, as in 2024-05-31T23:59:59Z")?;
     let [b'T' | b't' | b' ', h0, h1, b':', m0, m1, b':', s0, s1] = *time.first_chunk::<9>().ok_or(NOT_RFC_3339)? else {
         return Err(NOT_RFC_3339);
     };
@@ -115,8 +142,22 @@ const EPOCH_DAY: i32 = 719_163;
 mod tests {
     use super::*;
 
+    fn parse_timestamp(text: &[u8], unit: TimeUnit, utc: bool) -> Result<i64, &'static str> {
+        super::parse_timestamp(text, unit, utc, &mut RecentDate::default())
+    }
+
     fn parse(text: &str) -> Result<i64, &'static str> {
         parse_timestamp(text.as_bytes(), TimeUnit::Millisecond, true)
+    }
+
+    #[test]
+    fn what_was_read_before_makes_no_difference() {
+        let mut recent = RecentDate::default();
+        let texts = ["2024-05-31T00:00:00Z", "2024-05-31T23:59:59Z", "2024-05-32T00:00:00Z", "2024-05-31T00:00:00Z"];
+        for text in texts.into_iter().chain(["1970-01-01T00:00:01Z", "1969-12-31T00:00:00Z"]) {
+            let with_memory = super::parse_timestamp(text.as_bytes(), TimeUnit::Millisecond, true, &mut recent);
+            assert_eq!(with_memory, parse(text), "{text}");
+        }
     }
 
     #[test]

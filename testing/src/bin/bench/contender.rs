@@ -27,8 +27,9 @@ pub(crate) fn rehearse(topic: &Topic, stage: &str, record_count: u64) -> Measure
 /// How one `rdp load` differs from its defaults.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Setup {
-    /// More than one lane, where it is not zero.
-    pub(crate) lanes: usize,
+    /// So many lanes, without a group: its members would wait for each other at the start, and not always as long. `None`
+    /// is one lane in a group.
+    pub(crate) lanes: Option<usize>,
     /// Whether it has only one of the processors.
     pub(crate) on_one_processor: bool,
     /// When windows close instead, however many records they have.
@@ -39,8 +40,11 @@ pub(crate) struct Setup {
 pub(crate) fn land(topic: &Topic, setup: Setup, record_count: u64) -> Measure {
     // A group of its own: nobody who has just left is waited for.
     let group = format!("bench-{:016x}", fastrand::u64(..));
-    let mut config = RdpConfig::json(topic, purchases_schema()).set("/source/group_id", group);
-    config = config.set("/loader/lanes", setup.lanes.max(1));
+    let config = RdpConfig::json(topic, purchases_schema());
+    let mut config = match setup.lanes {
+        None => config.set("/source/group_id", group),
+        Some(lanes) => config.without_group().set("/loader/lanes", lanes),
+    };
     if let Some(max_wait) = setup.max_wait {
         config = config.window(MANY_RECORDS, max_wait).set("/window/max_bytes", "1TiB");
     }

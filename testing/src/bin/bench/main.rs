@@ -68,10 +68,10 @@ fn main() {
     targets.extend(judge_windows(&series));
 
     if !args.lanes.is_empty() {
-        let alone = Setup { on_one_processor: true, ..Setup::default() };
+        let alone = Setup { lanes: Some(1), on_one_processor: true, ..Setup::default() };
         let mut lanes = vec![on_topic("1, with one processor".to_owned(), alone)];
         let counts = std::iter::once(1).chain(args.lanes.iter().copied().filter(|&lanes| lanes != 1));
-        lanes.extend(counts.map(|lanes| on_topic(lanes.to_string(), Setup { lanes, ..Setup::default() })));
+        lanes.extend(counts.map(|lanes| on_topic(lanes.to_string(), Setup { lanes: Some(lanes), ..Setup::default() })));
         let series = measured(&broker, args.rounds, &lanes);
         print_series("lanes", &series);
         targets.extend(judge_lanes(&series));

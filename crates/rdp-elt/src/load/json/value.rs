@@ -10,6 +10,7 @@ use crate::load::column::{Bytes, Column, Ends, Values};
 use crate::load::cursor::{Cursor, Integer};
 use crate::load::misfit::Misfit;
 use crate::load::quoted::Quoted;
+use crate::load::temporal::RecentDate;
 use crate::load::{decimal, temporal};
 use crate::schema::DataType;
 
@@ -20,11 +21,12 @@ pub(super) struct Walk {
     pub(super) has_unknown: bool,
     /// Where strings with escapes are decoded that do not land as they are.
     pub(super) scratch: Vec<u8>,
+    recent_date: RecentDate,
 }
 
 impl Walk {
     pub(super) fn new(unknown_fields: UnknownFields) -> Self {
-        Walk { unknown_fields, has_unknown: false, scratch: Vec::new() }
+        Walk { unknown_fields, has_unknown: false, scratch: Vec::new(), recent_date: RecentDate::default() }
     }
 }
 
@@ -48,7 +50,7 @@ impl Column {
                     float(cursor, data_type, |text| text.parse().ok().filter(|number: &f64| number.is_finite()))?;
                 vec.push(number);
             }
-            Values::Timestamp(vec) => vec.push(timestamp(cursor, data_type, &mut walk.scratch)?),
+            Values::Timestamp(vec) => vec.push(timestamp(cursor, data_type, walk)?),
             Values::Decimal(vec) => vec.push(number(cursor, data_type, &mut walk.scratch)?),
             Values::Bool(bits) => {
                 let value = cursor.eat(b"true");
@@ -161,15 +163,15 @@ fn text_of<'a>(quoted: Quoted<'a>, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]>
 }
 
 #[inline]
-fn timestamp(cursor: &mut Cursor<'_>, expected: &DataType, scratch: &mut Vec<u8>) -> Result<i64, Misfit> {
+fn timestamp(cursor: &mut Cursor<'_>, expected: &DataType, walk: &mut Walk) -> Result<i64, Misfit> {
     let &DataType::Timestamp { unit, utc } = expected else {
         return Err(cursor.mismatch(expected));
     };
     let start = cursor.at();
     let counted = if cursor.peek() == b'"' {
         let quoted = cursor.string()?;
-        let text = text_of(quoted, scratch).unwrap_or_default();
-        temporal::parse_timestamp(text, unit, utc).map_err(|why| {
+        let text = text_of(quoted, &mut walk.scratch).unwrap_or_default();
+        temporal::parse_timestamp(text, unit, utc, &mut walk.recent_date).map_err(|why| {
             cursor.go_back(start);
             cursor.mismatch(format_args!("{expected} {why}"))
         })?
