@@ -34,6 +34,8 @@ test: ## Run every test, those against a real Kafka included (TEST=name runs onl
 check: ## Format, clippy, docs, licenses and sources of dependencies, spelling: warnings are errors
 	@testing/setup.sh check
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
+	cargo tree --quiet --locked --manifest-path fuzz/Cargo.toml > /dev/null  # its lock file follows our manifests
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
 # Advisories are left out: their database comes from the network, and a build must not fail for news.
@@ -53,7 +55,7 @@ bench: ## Measure on a real Kafka, beside reading alone and a hand-written loade
 	$(CARGO_TARGET_DIR)/release/bench $(BENCH)
 
 .PHONY: torture
-torture: ## Kill, fail, slow, freeze and rebalance the loader for hours, and compare (REPEATS=200 MINUTES=10 TORTURE="matrix storm zombies")
+torture: ## Kill, fail, slow, freeze and rebalance the loader for hours, and compare (REPEATS=200 MINUTES=10 SECONDS=300 TORTURE="matrix storm zombies")
 	@testing/setup.sh
 	cargo build $(CARGO_FLAGS) --bins
 	$(CARGO_TARGET_DIR)/release/torture $(TORTURE) --repeats $(or $(REPEATS),200) --minutes $(or $(MINUTES),10)
