@@ -7,7 +7,7 @@ use rdp_elt::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Login, Sasl, Star
 use rdp_elt::{ErrorKind, TopicPartition};
 use rdp_testing::{Fault, FaultProxy, KafkaOptions, KafkaServer, Record, TopicOptions};
 
-use crate::source;
+use crate::{proxied_broker, source};
 
 #[test]
 #[ignore = "needs Apache Kafka"]
@@ -32,8 +32,7 @@ fn the_end_for_a_committed_reader_is_the_last_stable_offset() {
 #[test]
 #[ignore = "needs Apache Kafka"]
 fn many_partitions_are_asked_in_one_request() {
-    let proxy = FaultProxy::start();
-    let broker = KafkaServer::start_with(KafkaOptions::default().proxied(&proxy));
+    let (broker, proxy) = proxied_broker();
     let topic = broker.create_topic("many", 192);
     let cluster = Cluster::connect(&source(&topic.through(&proxy.address()))).expect("connected");
     let all = cluster.partitions().expect("found");

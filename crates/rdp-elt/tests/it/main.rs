@@ -21,8 +21,8 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use rdp_elt::kafka::{KafkaConsumerBuilder, WindowLimits};
 use rdp_elt::load::LoadOptions;
 use rdp_elt::sink::{MemorySink, Sink};
-use rdp_elt::{LoadReport, Loader, LoaderOptions, Result, Shutdown, Until};
-use rdp_testing::Topic;
+use rdp_elt::{Error, ErrorKind, LoadReport, Loader, LoaderOptions, Result, Shutdown, Until};
+use rdp_testing::{FaultProxy, KafkaOptions, KafkaServer, Topic};
 
 /// A consumer of this topic without a group, from its beginning.
 fn source(topic: &Topic) -> KafkaConsumerBuilder {
@@ -46,6 +46,23 @@ fn land(source: KafkaConsumerBuilder, sink: &Arc<MemorySink>) -> Result<LoadRepo
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Runtime::new().expect("a runtime").block_on(future)
+}
+
+/// A broker, and the proxy that stands before its second address.
+fn proxied_broker() -> (KafkaServer, FaultProxy) {
+    let proxy = FaultProxy::start();
+    let broker = KafkaServer::start_with(KafkaOptions::default().proxied(&proxy));
+    (broker, proxy)
+}
+
+/// The error of promise 6: it says all of this, and what to do.
+#[track_caller]
+fn assert_source_changed(error: &Error, says: &[&str]) {
+    assert_eq!(error.kind(), ErrorKind::SourceChanged, "{error:?}");
+    for text in says {
+        assert!(error.message().contains(text), "{text:?} is not in {error:?}");
+    }
+    assert!(error.help().is_some(), "{error:?}");
 }
 
 /// The offsets that landed of each partition, in the order in which they landed.
