@@ -75,6 +75,8 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "kafka")]
+mod clock;
 mod dataset;
 mod error;
 mod offset;

@@ -216,6 +216,17 @@ impl KafkaConsumerBuilder {
         Duration::from_millis(set.unwrap_or(DEFAULT_METADATA_INTERVAL))
     }
 
+    /// Whether it names topics by regular expressions.
+    pub(crate) fn has_patterns(&self) -> bool {
+        self.topics.iter().any(|topic| topic.starts_with('^'))
+    }
+
+    /// The same source of these topics.
+    pub(crate) fn with_topics(mut self, topics: impl IntoIterator<Item = String>) -> Self {
+        self.topics = topics.into_iter().collect();
+        self
+    }
+
     /// The same source with all partitions of its topics.
     pub(crate) fn without_partitions(mut self) -> Self {
         self.partitions = None;
@@ -263,8 +274,13 @@ impl KafkaConsumerBuilder {
             config.set(*key, *value);
         }
         if self.setting("group.protocol") != Some("consumer") {
-            // The new protocol assigns on the broker's side, and librdkafka refuses the key beside it.
+            // The new protocol assigns on the broker's side, and librdkafka refuses these keys beside it.
             config.set("partition.assignment.strategy", "cooperative-sticky");
+            // Who dies keeps its partitions from the others for so long. The landing's fence makes it safe to be quick.
+            let millis = |key, default: u64| self.setting(key).and_then(|text| text.parse().ok()).unwrap_or(default);
+            let session = millis("session.timeout.ms", SESSION_TIMEOUT.min(millis("max.poll.interval.ms", u64::MAX)));
+            config.set("session.timeout.ms", session.to_string());
+            config.set("heartbeat.interval.ms", (session / 3).max(1).to_string());
         }
         // One answer comes whole, beside a queue that is nearly full: decompressed, and a message at a time, it takes many
         // times its size. librdkafka refuses one that is smaller than a message may be.
@@ -368,6 +384,9 @@ const FIXED: &[(&str, &str)] =
 /// What makes a record that is sent again arrive once, and in its place.
 const PRODUCER_FIXED: &[(&str, &str)] =
     &[("enable.idempotence", "true"), ("acks", "all"), ("message.timeout.ms", "60000"), ("linger.ms", "5")];
+
+/// The shortest that a broker allows by default (`group.min.session.timeout.ms`), in milliseconds.
+const SESSION_TIMEOUT: u64 = 6_000;
 
 const METADATA_INTERVAL: &str = "topic.metadata.refresh.interval.ms";
 

@@ -6,7 +6,7 @@
 //! wants: it runs inside the batch call, and the answer is given right after that call returns, when no record of an
 //! older assignment can be taken for one of the new.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,36 +20,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as native;
 
 use super::error;
+use super::fetcher::{Fetcher, Place, Rebalance};
 use super::foreign::millis;
 use super::slice::Message;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
-
-/// What the group wants of us; to be answered before anything else is polled.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Rebalance {
-    /// These are ours from now on.
-    Assign(Vec<TopicPartition>),
-    /// These are to be given back. `lost`: they may be another's already.
-    Revoke { partitions: Vec<TopicPartition>, lost: bool },
-}
-
-impl Rebalance {
-    /// Answers for a consumer that is about to close: nothing is taken, what is asked for is given back. Closing would
-    /// wait for the answer for ever.
-    fn refuse(self, client: *mut native::rd_kafka_t) {
-        // SAFETY: only called by the living client's owner and from its own callback.
-        let incremental = unsafe { speaks_incremental(client) };
-        let refused = match self {
-            // Only an assignment answers an assignment, even if it is an empty one.
-            Rebalance::Assign(_) => take(client, &Positions::new(), incremental),
-            Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
-        };
-        if let Err(failed) = refused {
-            tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
-        }
-    }
-}
 
 pub(crate) struct NativeConsumer {
     queue: NonNull<native::rd_kafka_queue_t>,
@@ -82,9 +57,12 @@ impl NativeConsumer {
             None => Err(Error::config("open a Kafka consumer: librdkafka gives no consumer queue without a group id")),
         }
     }
+}
 
-    /// Joins the group with these topics; names that start with `^` are regular expressions.
-    pub(crate) fn subscribe(&self, topics: &[String]) -> Result<()> {
+impl Fetcher for NativeConsumer {
+    type Message = Message;
+
+    fn subscribe(&self, topics: &[String]) -> Result<()> {
         let mut list = TopicPartitionList::new();
         for topic in topics {
             list.add_topic_unassigned(topic);
@@ -94,8 +72,7 @@ impl NativeConsumer {
         check(code, || format!("subscribe to {}", topics.join(", ")))
     }
 
-    /// Takes up to `into.capacity()` messages out of librdkafka. Returns when that many came or `timeout` is over.
-    pub(crate) fn consume_batch(&mut self, into: &mut Vec<Message>, max: usize, timeout: Duration) -> usize {
+    fn consume_batch(&mut self, into: &mut Vec<Message>, max: usize, timeout: Duration) -> usize {
         into.reserve(max);
         let spare = into.spare_capacity_mut();
         // SAFETY: `Message` is a transparent wrapper of a non-null message pointer, so the spare capacity of `into` is
@@ -114,47 +91,44 @@ impl NativeConsumer {
         }
     }
 
-    /// What the group wants next, oldest first.
-    pub(crate) fn next_rebalance(&self) -> Option<Rebalance> {
+    fn next_rebalance(&self) -> Option<Rebalance> {
         self.client.context().rebalances().pop_front()
     }
 
-    /// Whether a rebalance waits for its answer.
-    pub(crate) fn is_rebalancing(&self) -> bool {
+    fn is_rebalancing(&self) -> bool {
         lock(&self.client.context().unanswered).is_some()
     }
 
-    /// The newest trouble with brokers that librdkafka told of since the last call.
-    pub(crate) fn take_trouble(&self) -> Option<Error> {
+    fn take_trouble(&self) -> Option<Error> {
         lock(&self.client.context().trouble).take()
     }
 
-    /// Replaces or extends the assignment; reading begins at these positions.
-    pub(crate) fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
+    fn fatal_error(&self) -> Option<Error> {
+        fatal_error(self.client.native_ptr())
+    }
+
+    fn assign(&self, positions: &Positions, incremental: bool) -> Result<()> {
         take(self.client.native_ptr(), positions, incremental)?;
         lock(&self.client.context().unanswered).take();
         Ok(())
     }
 
-    /// Gives partitions back. Not incremental: all of them.
-    pub(crate) fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
+    fn unassign(&self, partitions: &[TopicPartition], incremental: bool) -> Result<()> {
         give_back(self.client.native_ptr(), partitions, incremental)?;
         lock(&self.client.context().unanswered).take();
         Ok(())
     }
 
-    /// Whether the group hands partitions over one by one (cooperative, or the new protocol) or all at once (eager).
-    pub(crate) fn is_incremental(&self) -> bool {
+    fn is_incremental(&self) -> bool {
         // SAFETY: the client is alive.
         unsafe { speaks_incremental(self.client.native_ptr()) }
     }
 
-    /// Moves reading to these positions; nothing that was fetched before is delivered afterwards.
-    pub(crate) fn seek(&self, positions: &Positions, timeout: Duration) -> Result<()> {
+    fn seek(&self, places: &[(TopicPartition, Place)], timeout: Duration) -> Result<()> {
         let deadline = Instant::now() + timeout;
-        let mut open = positions.clone();
+        let mut open: BTreeMap<&TopicPartition, Place> = places.iter().map(|(of, place)| (of, *place)).collect();
         while !open.is_empty() {
-            let list = list_of(open.iter())?;
+            let list = list_of_places(&open)?;
             // SAFETY: client and list are alive for the call; the outcome of each partition is written into the list.
             let failed =
                 unsafe { native::rd_kafka_seek_partitions(self.client.native_ptr(), list.ptr(), millis(timeout)) };
@@ -175,18 +149,13 @@ impl NativeConsumer {
                 }
             }
             if !open.is_empty() {
-                std::thread::sleep(Duration::from_millis(20));
+                std::thread::sleep(Duration::from_millis(5));
             }
         }
         Ok(())
     }
 
-    /// Stops or resumes fetching.
-    pub(crate) fn set_paused<'a>(
-        &self,
-        partitions: impl Iterator<Item = &'a TopicPartition>,
-        paused: bool,
-    ) -> Result<()> {
+    fn set_paused<'a>(&self, partitions: impl Iterator<Item = &'a TopicPartition>, paused: bool) -> Result<()> {
         let list = list_of(partitions.map(|partition| (partition, -1001)))?;
         if list.count() == 0 {
             return Ok(());
@@ -201,16 +170,14 @@ impl NativeConsumer {
         check(code, || "pause or resume partitions".to_owned())
     }
 
-    /// Commits positions to the group: in the background, or waiting for the coordinator's answer.
-    pub(crate) fn commit(&self, positions: &Positions, wait: bool) -> Result<()> {
+    fn commit(&self, positions: &Positions, wait: bool) -> Result<()> {
         let list = list_of(positions.iter())?;
         // SAFETY: client and list are alive for the call.
         let code = unsafe { native::rd_kafka_commit(self.client.native_ptr(), list.ptr(), c_int::from(!wait)) };
         check(code, || "commit positions to the group".to_owned())
     }
 
-    /// The group's committed positions, where it has any.
-    pub(crate) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
         let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
         // SAFETY: client and list are alive for the call; the offsets are written into the list.
         let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis(timeout)) };
@@ -229,7 +196,7 @@ impl Drop for NativeConsumer {
         context.closing.store(true, Ordering::SeqCst);
         // Closing would wait for ever for the answer to a rebalance that nobody will give any more.
         if let Some(rebalance) = lock(&context.unanswered).take() {
-            rebalance.refuse(self.client.native_ptr());
+            refuse(rebalance, self.client.native_ptr());
         }
         // SAFETY: the client is alive; closing serves the last rebalance through our callback, then the queue handle is
         // given back exactly once.
@@ -279,7 +246,7 @@ unsafe extern "C" fn note_rebalance(
         Rebalance::Revoke { partitions, lost }
     };
     if context.closing.load(Ordering::SeqCst) {
-        rebalance.refuse(client);
+        refuse(rebalance, client);
         return;
     }
     *lock(&context.unanswered) = Some(rebalance.clone());
@@ -294,17 +261,22 @@ unsafe extern "C" fn note_error(
 ) {
     // SAFETY: as in `note_rebalance`; the reason is a C string that is valid during the callback.
     let (context, reason) = unsafe { (&*opaque.cast::<Context>(), CStr::from_ptr(reason).to_string_lossy()) };
-    let mut code = code;
-    let mut reason = reason.into_owned();
-    if code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL as c_int {
-        let mut text = [0 as c_char; 512];
-        // SAFETY: the buffer outlives the call, which writes a terminated string of at most its length.
-        unsafe {
-            code = native::rd_kafka_fatal_error(client, text.as_mut_ptr(), text.len()) as c_int;
-            reason = CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned();
-        }
-    }
-    *lock(&context.trouble) = Some(error::from_code("talk to the Kafka cluster", code_of(code), Some(&reason)));
+    let is_fatal = code == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__FATAL as c_int;
+    let fatal = is_fatal.then(|| fatal_error(client)).flatten();
+    let trouble = fatal.unwrap_or_else(|| error::from_code(TALKING, code_of(code), Some(&reason)));
+    *lock(&context.trouble) = Some(trouble);
+}
+
+/// `ERR__FATAL` says that the client is of no use any more; why, it says here.
+fn fatal_error(client: *mut native::rd_kafka_t) -> Option<Error> {
+    let mut text = [0 as c_char; 512];
+    // SAFETY: the client is alive, and the buffer outlives the call, which writes a terminated string of at most its length.
+    let (code, reason) = unsafe {
+        let code = native::rd_kafka_fatal_error(client, text.as_mut_ptr(), text.len());
+        (code, CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
+    };
+    let is_any = code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
+    is_any.then(|| error::from_code(TALKING, code.into(), Some(&reason)))
 }
 
 unsafe extern "C" fn forward_log(
@@ -320,6 +292,21 @@ unsafe extern "C" fn forward_log(
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),
         _ => tracing::debug!(target: "librdkafka", %facility, "{line}"),
+    }
+}
+
+/// Answers a rebalance for a consumer that is about to close: nothing is taken, what is asked for is given back. Closing
+/// would wait for the answer for ever.
+fn refuse(rebalance: Rebalance, client: *mut native::rd_kafka_t) {
+    // SAFETY: only called by the living client's owner and from its own callback.
+    let incremental = unsafe { speaks_incremental(client) };
+    let refused = match rebalance {
+        // Only an assignment answers an assignment, even if it is an empty one.
+        Rebalance::Assign(_) => take(client, &Positions::new(), incremental),
+        Rebalance::Revoke { partitions, .. } => give_back(client, &partitions, incremental),
+    };
+    if let Err(failed) = refused {
+        tracing::warn!(error = ?failed, "a rebalance was not answered while closing");
     }
 }
 
@@ -396,8 +383,26 @@ fn check_object(failed: *mut native::rd_kafka_error_t, doing: impl FnOnce() -> S
     }
 }
 
+const TALKING: &str = "talk to the Kafka cluster";
+
 fn code_of(code: c_int) -> RDKafkaErrorCode {
     native::rd_kafka_resp_err_t::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
+}
+
+/// librdkafka checks the epoch at the place that it is told, so that is the one behind the newest known record. What lies
+/// between the two is no record's.
+fn list_of_places(places: &BTreeMap<&TopicPartition, Place>) -> Result<TopicPartitionList> {
+    let position = |place: &Place| place.newest.map_or(place.position, |newest| newest.offset + 1);
+    let list = list_of(places.iter().map(|(partition, place)| (*partition, position(place))))?;
+    for (element, place) in (0_i32..).zip(places.values()) {
+        let Some(newest) = place.newest else { continue };
+        // SAFETY: the list has as many elements as there are places, in their order, and is ours alone.
+        unsafe {
+            let element = (*list.ptr()).elems.offset(element as isize);
+            native::rd_kafka_topic_partition_set_leader_epoch(element, newest.leader_epoch);
+        }
+    }
+    Ok(list)
 }
 
 fn list_of<'a>(positions: impl Iterator<Item = (&'a TopicPartition, i64)>) -> Result<TopicPartitionList> {

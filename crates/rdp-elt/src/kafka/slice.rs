@@ -6,17 +6,30 @@ use std::ptr::NonNull;
 
 use rdkafka_sys as native;
 
+use super::fetcher::{Event, Fetched};
 use crate::offset::TopicPartition;
 use crate::record::{HeaderVisitor, Headers, RecordView};
+use crate::sink::RecordMark;
 
 /// Messages of one round, and which of them are records of which partition. Given back to librdkafka on drop.
-#[derive(Default)]
-pub(crate) struct Slice {
-    pub(crate) messages: Vec<Message>,
+pub(crate) struct Slice<M = Message> {
+    pub(crate) messages: Vec<M>,
     pub(crate) groups: Vec<Group>,
+    /// How far each partition was read that moved, records or not.
+    pub(crate) reached: Vec<Reached>,
     /// Bytes of keys and values.
     pub(crate) byte_count: usize,
     pub(crate) record_count: usize,
+}
+
+/// How far a slice brings a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Reached {
+    pub(crate) partition: TopicPartition,
+    /// The position before the slice.
+    pub(crate) from: i64,
+    /// The position behind it.
+    pub(crate) to: i64,
 }
 
 /// The records of one partition in a slice, as spans of its messages, in the order of their offsets.
@@ -25,10 +38,21 @@ pub(crate) struct Group {
     pub(crate) spans: Vec<Range<usize>>,
 }
 
-impl Slice {
+impl<M: Fetched> Slice<M> {
+    /// A slice that nothing has come into.
+    pub(crate) fn empty() -> Self {
+        Slice { messages: Vec::new(), groups: Vec::new(), reached: Vec::new(), byte_count: 0, record_count: 0 }
+    }
+
     /// The records of a group, borrowed from librdkafka's buffers.
     pub(crate) fn records<'a>(&'a self, group: &'a Group) -> impl Iterator<Item = RecordView<'a>> {
-        group.spans.iter().flat_map(|span| self.messages[span.clone()].iter().map(Message::as_view))
+        group.spans.iter().flat_map(|span| self.messages[span.clone()].iter().map(Fetched::as_view))
+    }
+
+    /// The newest record of a group, with its leader epoch where the broker told one.
+    pub(crate) fn newest(&self, group: &Group) -> Option<RecordMark> {
+        let newest = self.messages.get(group.spans.last()?.end.checked_sub(1)?)?;
+        Some(RecordMark { offset: newest.offset(), leader_epoch: newest.leader_epoch()? })
     }
 }
 
@@ -44,27 +68,36 @@ impl Message {
         // SAFETY: the message is ours until it is dropped.
         unsafe { self.0.as_ref() }
     }
+}
 
-    /// The error that it carries instead of a record.
-    pub(crate) fn error_code(&self) -> native::rd_kafka_resp_err_t {
-        self.native().err
+impl Fetched for Message {
+    fn is_record(&self) -> bool {
+        self.native().err == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR
     }
 
-    pub(crate) fn partition(&self) -> i32 {
+    fn event(&self) -> Event {
+        if self.native().err == native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF {
+            return Event::EndOfPartition;
+        }
+        // SAFETY: payload and length belong together, and live as long as the message.
+        let text = unsafe { bytes(self.native().payload.cast(), self.native().len) };
+        let text = text.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
+        Event::Failed(self.native().err.into(), text)
+    }
+
+    fn partition(&self) -> i32 {
         self.native().partition
     }
 
-    /// A record's offset; of an end-of-partition event, the position there.
-    pub(crate) fn offset(&self) -> i64 {
+    fn offset(&self) -> i64 {
         self.native().offset
     }
 
-    /// Names the topic within one slice without looking at its name; zero where there is none.
-    pub(crate) fn topic_handle(&self) -> usize {
+    fn topic_handle(&self) -> usize {
         self.native().rkt as usize
     }
 
-    pub(crate) fn topic(&self) -> &str {
+    fn topic(&self) -> &str {
         if self.native().rkt.is_null() {
             return "";
         }
@@ -73,16 +106,13 @@ impl Message {
         name.to_str().unwrap_or_default()
     }
 
-    /// The text of an error message.
-    pub(crate) fn error_text(&self) -> String {
-        // SAFETY: payload and length belong together, and live as long as the message.
-        unsafe { bytes(self.native().payload.cast(), self.native().len) }
-            .map(|text| String::from_utf8_lossy(text).into_owned())
-            .unwrap_or_default()
+    fn leader_epoch(&self) -> Option<i32> {
+        // SAFETY: the message is ours and alive.
+        let epoch = unsafe { native::rd_kafka_message_leader_epoch(self.native()) };
+        (epoch >= 0).then_some(epoch)
     }
 
-    /// Bytes of key and value.
-    pub(crate) fn byte_count(&self) -> usize {
+    fn byte_count(&self) -> usize {
         self.native().len + self.native().key_len
     }
 

@@ -1,0 +1,259 @@
+//! One partition that a consumer owns: how far it has come, and which holes in its offsets are believed.
+//!
+//! Compaction, aborted transactions and markers leave holes that no reader sees, so a record may follow on any earlier
+//! one. But a client that was disturbed (by an error, a pause, a seek, a rebalance) may also go on one record too late,
+//! and then the hole is a loss. So a hole that begins where something happened is read once more from its beginning. It is
+//! believed when it shows again as it was, with nothing in between; what shows inside it instead is read in.
+
+use crate::clock::Moment;
+use crate::offset::TopicPartition;
+use crate::sink::RecordMark;
+
+use super::super::fetcher::Place;
+
+pub(super) struct Owned {
+    pub(super) partition: TopicPartition,
+    /// The next offset to read; behind an end-of-partition event, the position there.
+    pub(super) position: i64,
+    /// Where reading began when it was last told where: what is below landed, or was never to be read.
+    begun: i64,
+    /// Where a bounded run is done with it.
+    pub(super) end: Option<i64>,
+    /// Its group in the slice that is being filled.
+    pub(super) group: Option<usize>,
+    /// Its position before the slice that is being filled.
+    pub(super) slice_start: i64,
+    pub(super) paused: bool,
+    /// Whether it has to be sought before anything of it is taken.
+    pub(super) must_seek: bool,
+    /// When its records were first found to be corrupt at this position, and how often since.
+    pub(super) corrupt: Option<(Moment, u32)>,
+    newest: Option<RecordMark>,
+    /// Whether anything came since it was last sought: only then has the log confirmed `newest`.
+    is_confirmed: bool,
+    hole: Hole,
+}
+
+/// What a hole at the position would mean.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hole {
+    /// Nothing happened since the record before: the log has none there.
+    Believed,
+    /// Something happened: it has to be read again.
+    Doubted,
+    /// It is being read again, after the next that showed was this offset.
+    Asked { next: i64 },
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is the next one.
+    Take,
+    /// It lies at or behind the end: the partition is done.
+    Done,
+    /// It is read again, or is below what is to be read.
+    Pass,
+    /// It comes behind its successors: what was taken of them has to be given up.
+    OutOfOrder,
+}
+
+impl Owned {
+    pub(super) fn new(partition: TopicPartition, place: Place, end: Option<i64>) -> Self {
+        let Place { position, newest } = place;
+        Owned {
+            partition,
+            position,
+            begun: position,
+            end,
+            group: None,
+            slice_start: position,
+            paused: false,
+            must_seek: newest.is_some(),
+            corrupt: None,
+            newest,
+            is_confirmed: false,
+            hole: Hole::Doubted,
+        }
+    }
+
+    /// Whether a bounded run is done with it. Where a record of it has landed, something of the log has to show first: a
+    /// log that was cut and has grown again looks as if it were read to its end.
+    pub(super) fn is_done(&self) -> bool {
+        self.end.is_some_and(|end| self.position >= end) && (self.is_confirmed || self.newest.is_none())
+    }
+
+    pub(super) fn place(&self) -> Place {
+        Place { position: self.position, newest: self.newest }
+    }
+
+    /// Something happened at its position that was no record.
+    pub(super) fn disturb(&mut self) {
+        if self.hole == Hole::Believed {
+            self.hole = Hole::Doubted;
+        }
+    }
+
+    /// It is read on from its position, by our word and not by the client's.
+    pub(super) fn sought(&mut self) {
+        self.disturb();
+        self.must_seek = false;
+        self.is_confirmed = false;
+    }
+
+    /// Reading goes on elsewhere.
+    pub(super) fn move_to(&mut self, place: Place) {
+        self.position = place.position;
+        self.begun = place.position;
+        self.newest = place.newest;
+        self.hole = Hole::Doubted;
+        self.corrupt = None;
+    }
+
+    /// What becomes of the record at `offset`. Moves the position where it is taken.
+    pub(super) fn judge(&mut self, offset: i64) -> Verdict {
+        if self.must_seek || offset < self.begun {
+            return Verdict::Pass;
+        }
+        if offset < self.position {
+            return Verdict::OutOfOrder;
+        }
+        if !self.passes_hole(offset) {
+            return Verdict::Pass;
+        }
+        self.corrupt = None;
+        match self.end.filter(|end| offset >= *end) {
+            Some(end) => {
+                self.position = self.position.max(end);
+                Verdict::Done
+            }
+            None => {
+                self.position = offset + 1;
+                Verdict::Take
+            }
+        }
+    }
+
+    /// The reader has come to the partition's end, at `offset`.
+    pub(super) fn reach_end(&mut self, offset: i64) {
+        if self.must_seek || offset < self.position || !self.passes_hole(offset) {
+            return;
+        }
+        self.position = self.position.max(offset.min(self.end.unwrap_or(i64::MAX)));
+        // The client now believes that the record at this position was consumed, and would go on behind it after a pause.
+        // A partition that is done is sought before it is read again; any other one is sought now.
+        self.must_seek = !self.is_done();
+        self.disturb();
+    }
+
+    /// Notes the newest record that was given out, with its epoch where the broker told one.
+    pub(super) fn note_newest(&mut self, newest: Option<RecordMark>) {
+        self.newest = newest;
+    }
+
+    fn passes_hole(&mut self, next: i64) -> bool {
+        let is_believed = match self.hole {
+            _ if next == self.position => true,
+            Hole::Believed => true,
+            Hole::Asked { next: before } => next == before,
+            Hole::Doubted => false,
+        };
+        if is_believed {
+            self.hole = Hole::Believed;
+            self.is_confirmed = true;
+            // The log has it. Later, retention may have taken what lies between it and the position.
+            self.newest = self.newest.filter(|newest| newest.offset + 1 == self.position);
+            return true;
+        }
+        let (partition, position) = (&self.partition, self.position);
+        match self.hole {
+            Hole::Asked { next: before } if next < before => {
+                tracing::warn!(%partition, position, next, before, "records showed where there was a hole: read in");
+            }
+            _ => tracing::debug!(%partition, position, next, "a hole where reading was disturbed: reading it again"),
+        }
+        self.hole = Hole::Asked { next };
+        self.must_seek = true;
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(position: i64, end: Option<i64>) -> Owned {
+        Owned::new(TopicPartition::new("orders", 0), Place::from(position), end)
+    }
+
+    #[test]
+    fn an_undisturbed_hole_is_believed_at_once() {
+        let mut owned = owned(5, None);
+        assert_eq!(owned.judge(5), Verdict::Take);
+        assert_eq!(owned.judge(9), Verdict::Take);
+        assert_eq!(owned.position, 10);
+    }
+
+    #[test]
+    fn a_hole_behind_a_disturbance_is_read_again_before_it_is_believed() {
+        let mut owned = owned(5, None);
+        assert_eq!(owned.judge(5), Verdict::Take);
+        owned.disturb();
+        assert_eq!(owned.judge(8), Verdict::Pass);
+        assert!(owned.must_seek, "it has to be sought");
+        assert_eq!(owned.judge(9), Verdict::Pass, "and nothing counts until it is");
+        owned.sought();
+        assert_eq!(owned.judge(8), Verdict::Take, "the same again: there is nothing");
+        assert_eq!(owned.position, 9);
+    }
+
+    #[test]
+    fn a_record_that_was_jumped_over_is_read_in() {
+        let mut owned = owned(5, None);
+        owned.disturb();
+        assert_eq!(owned.judge(6), Verdict::Pass);
+        owned.sought();
+        assert_eq!(owned.judge(5), Verdict::Take);
+        assert_eq!(owned.judge(6), Verdict::Take);
+    }
+
+    #[test]
+    fn a_hole_is_asked_until_two_answers_agree() {
+        let mut owned = owned(5, None);
+        for next in [9, 8, 10] {
+            assert_eq!(owned.judge(next), Verdict::Pass);
+            owned.sought();
+        }
+        assert_eq!(owned.judge(10), Verdict::Take);
+    }
+
+    #[test]
+    fn the_end_of_a_partition_is_doubted_like_a_record() {
+        let mut owned = owned(5, Some(9));
+        owned.reach_end(9);
+        assert_eq!(owned.position, 5);
+        owned.sought();
+        owned.reach_end(9);
+        assert_eq!(owned.position, 9);
+        assert!(owned.is_done() && !owned.must_seek);
+    }
+
+    #[test]
+    fn a_record_behind_its_successors_is_out_of_order_and_one_that_landed_before_is_not() {
+        let mut owned = owned(5, None);
+        assert_eq!(owned.judge(4), Verdict::Pass);
+        assert_eq!(owned.judge(5), Verdict::Take);
+        assert_eq!(owned.judge(9), Verdict::Take);
+        assert_eq!(owned.judge(6), Verdict::OutOfOrder);
+    }
+
+    #[test]
+    fn a_partition_that_has_landed_is_done_only_when_its_log_has_shown() {
+        let newest = Some(RecordMark { offset: 8, leader_epoch: 2 });
+        let mut owned = Owned::new(TopicPartition::new("orders", 0), Place { position: 9, newest }, Some(9));
+        assert!(owned.must_seek && !owned.is_done());
+        owned.sought();
+        owned.reach_end(9);
+        assert!(owned.is_done());
+    }
+}
