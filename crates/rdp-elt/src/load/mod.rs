@@ -50,6 +50,9 @@ pub struct LoadedRows {
     pub quarantined_count: u64,
     /// Rows of these that are tombstones.
     pub tombstone_count: u64,
+    /// The leader epoch under which the broker wrote the newest record; `None` where it is not known. Load does not know
+    /// it: whoever has polled the records does.
+    pub leader_epoch: Option<i32>,
 }
 
 /// How payloads become rows. The default is the raw format: bytes in, the same bytes out.
@@ -241,6 +244,7 @@ impl RecordLoader {
             rows,
             quarantined_count: envelope.quarantined_count,
             tombstone_count: envelope.tombstone_count,
+            leader_epoch: None,
         })
     }
 }

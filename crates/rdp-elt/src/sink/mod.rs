@@ -4,7 +4,6 @@
 //! sink never talks to a broker and never retries: retries live in the loader.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -17,9 +16,13 @@ use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 pub mod conformance;
 mod memory;
 mod parquet;
+mod source;
+mod window;
 
 pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
+pub use source::{SourceIdentity, Sources};
+pub use window::{WindowId, WindowInfo};
 
 /// Where rows land, together with the positions that they bring a partition to.
 ///
@@ -28,9 +31,12 @@ pub use parquet::{ParquetSink, ParquetSinkOptions};
 /// * **One step.** [`Landing::commit`] makes a partition's rows and its new position visible together or not at all. A
 ///   sink that cannot do so for all partitions of a window at once does it partition by partition; a failed commit may
 ///   then have landed some of them, and [`Sink::positions`] tells which.
-/// * **Fence.** A commit of `[start, end)` lands only where the partition's position in the sink is `start` (or, for a
-///   partition that the sink does not know, where no other first commit was quicker). Else it fails with
-///   [`Conflict`](crate::ErrorKind::Conflict) and nothing of that partition becomes visible.
+/// * **Fence.** A commit of `[start, end)` lands only where the partition's position in the sink is `start`: the end of
+///   its newest commit, or the claimed start where nothing has landed. Else it fails with
+///   [`Conflict`](crate::ErrorKind::Conflict) and nothing of that partition becomes visible. A sink that is asked to
+///   commit a partition that nobody has claimed claims it itself, at the commit's start.
+/// * **Claims.** Per partition the first claim holds, for as long as the landing exists, and is in the sink before anything
+///   is read. So a start that was looked up once (the end of a log, a time) is the start after every crash.
 /// * **Three outcomes.** `Ok` is yes, `Conflict` is no, every other error is unknown: the caller reads
 ///   [`Sink::positions`] and compares position and window id. A sink does not try again by itself.
 /// * **Durable.** What `commit` answered `Ok` for survives power loss.
@@ -41,8 +47,18 @@ pub trait Sink: Send + Sync {
     /// What a person calls it in logs and errors: `parquet at landing/`.
     fn describe(&self) -> String;
 
-    /// How far each of these partitions has landed. A partition that the sink does not know is absent.
+    /// How far each of these partitions has landed; the claimed start where nothing of it has. A partition that is neither
+    /// landed nor claimed is absent.
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>>;
+
+    /// Stores where reading of a topic's partitions begins, in one step for all of them; durable when it returns. The first
+    /// claim of a partition holds: for one that is claimed or has landed, this changes nothing. What holds is what
+    /// [`positions`](Self::positions) says afterwards.
+    async fn claim(&self, claim: &Claim) -> Result<()>;
+
+    /// How many partitions the topic had when its landing began: the fewest that a claim has told. `None` where none has.
+    /// A partition of this number or a higher one was added later, so its log's beginning belongs to the landing.
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>>;
 
     /// Opens a landing for one poll window.
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>>;
@@ -71,52 +87,27 @@ pub trait Landing: Send {
     async fn discard(self: Box<Self>);
 }
 
-/// The name of one poll window, unique over all time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WindowId(Arc<str>);
-
-impl WindowId {
-    /// A new name (UUID version 7, so that names sort by time).
-    pub fn generate() -> Self {
-        WindowId(uuid::Uuid::now_v7().to_string().into())
-    }
-
-    /// The name's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// Where reading of a topic's partitions begins, looked up before anything of them is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// Which topic it is.
+    pub source: SourceIdentity,
+    /// How many partitions the topic had then.
+    pub partition_count: i32,
+    /// The first offset to read, by partition. It may name some of the topic's partitions only.
+    pub starts: BTreeMap<i32, i64>,
 }
 
-impl fmt::Display for WindowId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
-
-/// Which topic of which cluster the rows come from, so that a topic re-created under the same name is noticed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceIdentity {
-    /// The cluster's id; empty where the broker does not tell.
-    pub cluster_id: String,
-    /// The topic's id (KIP-516); empty where the broker does not tell.
-    pub topic_id: String,
-}
-
-/// What a sink is told of a window when its landing is opened.
-#[derive(Debug, Clone)]
-pub struct WindowInfo {
-    /// The window's name.
-    pub id: WindowId,
-    /// The identity of every topic that the window may hold.
-    pub sources: Arc<BTreeMap<Arc<str>, SourceIdentity>>,
-}
-
-impl WindowInfo {
-    /// The identity of a topic; the empty identity where none is known.
-    pub fn source(&self, topic: &str) -> SourceIdentity {
-        self.sources.get(topic).cloned().unwrap_or_default()
-    }
+/// A landed record and the leader epoch (KIP-101) under which the broker wrote it. A log that was cut and grew again has
+/// another epoch at this offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordMark {
+    /// The record's offset.
+    pub offset: i64,
+    /// Its leader epoch.
+    pub leader_epoch: i32,
 }
 
 /// How far a partition has landed, and who brought it there.
@@ -124,10 +115,12 @@ impl WindowInfo {
 pub struct LandedPosition {
     /// The next offset to read.
     pub position: i64,
-    /// The window of the newest commit; `None` where a first commit is claimed and has not landed yet.
+    /// The window of the newest commit; `None` where the partition is claimed and nothing of it has landed yet.
     pub window: Option<WindowId>,
-    /// Where the newest commit's rows came from.
+    /// Where the newest commit's rows came from; of a claim, where they will come from.
     pub source: SourceIdentity,
+    /// The newest landed record whose leader epoch is known, looked for in the last few commits.
+    pub newest: Option<RecordMark>,
 }
 
 /// What a commit did.
@@ -158,6 +151,9 @@ pub struct LedgerEntry {
     pub window: WindowId,
     /// Where the rows came from.
     pub source: SourceIdentity,
+    /// The newest record of the commit whose leader epoch is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub newest: Option<RecordMark>,
     /// Where the rows are: a file's path, a table's version.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub location: String,
