@@ -14,6 +14,9 @@ pub(crate) trait Clock: Send + Sync {
     /// Waits for so long.
     fn sleep(&self, time: Duration);
 
+    /// What waits are spread by.
+    fn seed(&self) -> u64;
+
     /// How long ago a moment was.
     fn since(&self, moment: Moment) -> Duration {
         self.now().saturating_sub(moment)
@@ -32,5 +35,9 @@ impl Clock for SystemClock {
 
     fn sleep(&self, time: Duration) {
         std::thread::sleep(time);
+    }
+
+    fn seed(&self) -> u64 {
+        fastrand::u64(..)
     }
 }

@@ -15,9 +15,9 @@ use crate::sink::RecordMark;
 ///
 /// What it believes of positions is its own affair: it may count what was no record. Reading goes on from the positions
 /// that it is told, and from no other.
-pub(crate) trait Fetcher: Send {
+pub(crate) trait Fetcher: Send + 'static {
     /// What it fetches.
-    type Message: Fetched;
+    type Message: Fetched + 'static;
 
     /// Joins the group with these topics, instead of those that were named before.
     fn subscribe(&self, topics: &[String]) -> Result<()>;

@@ -21,11 +21,12 @@ mod watch;
 mod window;
 
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
-pub(crate) use cluster::Survey;
+pub(crate) use cluster::{Survey, SurveyedTopic};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
 pub(crate) use consumer::{Consumer, Polled};
 pub use embedded::EmbeddedBroker;
-pub(crate) use fetcher::{Fetched, Fetcher, Place, Rebalance};
+pub(crate) use fetcher::{Fetcher, Place, Rebalance};
+pub(crate) use native::NativeConsumer;
 pub use host::KafkaConsumer;
 pub(crate) use producer::{Delivery, KafkaProducer};
 pub(crate) use scan::scan_offsets;

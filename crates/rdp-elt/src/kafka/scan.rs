@@ -4,10 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use rdkafka_sys::rd_kafka_resp_err_t as Response;
-
 use super::builder::{Isolation, KafkaConsumerBuilder};
 use super::error::from_code;
+use super::fetcher::{Event, Fetched, Fetcher};
 use super::native::NativeConsumer;
 use super::slice::Message;
 use crate::error::{Error, ErrorKind, Result};
@@ -90,20 +89,24 @@ enum Read {
 
 fn read(message: &Message, partition: &TopicPartition, range: OffsetRange) -> Result<Read> {
     let offset = message.offset();
-    match message.error_code() {
-        // Messages that were under way when the round before ended.
-        Response::RD_KAFKA_RESP_ERR_NO_ERROR if offset < range.start() => Ok(Read::Nothing),
-        Response::RD_KAFKA_RESP_ERR_NO_ERROR if offset < range.end() => Ok(Read::Record { offset }),
-        Response::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Read::Done),
-        Response::RD_KAFKA_RESP_ERR__PARTITION_EOF if offset >= range.end() => Ok(Read::Done),
-        Response::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+    if message.is_record() {
+        return Ok(match offset {
+            // Messages that were under way when the round before ended.
+            _ if offset < range.start() => Read::Nothing,
+            _ if offset < range.end() => Read::Record { offset },
+            _ => Read::Done,
+        });
+    }
+    match message.event() {
+        Event::EndOfPartition if offset >= range.end() => Ok(Read::Done),
+        Event::EndOfPartition => {
             let message =
                 format!("read the offsets of {partition} in {range}: its log ends at {offset} for this reader");
             Err(Error::unavailable(message).with_help("try again when its replicas have caught up"))
         }
-        code => {
+        Event::Failed(code, text) => {
             let doing = format!("read the offsets of {partition} in {range}");
-            let error = from_code(&doing, code.into(), Some(&message.error_text()));
+            let error = from_code(&doing, code, Some(&text));
             // librdkafka goes on by itself after those.
             if error.kind() == ErrorKind::Unavailable { Ok(Read::Nothing) } else { Err(error) }
         }

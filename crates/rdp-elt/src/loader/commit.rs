@@ -1,11 +1,9 @@
 //! One poll window on its way: open while records come in, then in flight while it commits.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
 
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
-
+use super::executor::{Background, Executor};
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
@@ -27,24 +25,24 @@ pub(super) struct OpenWindow {
     pub(super) counts: Counts,
     pub(super) records_of: BTreeMap<TopicPartition, u64>,
     pub(super) byte_count: usize,
-    pub(super) opened_at: Instant,
+    pub(super) opened_at: Moment,
 }
 
 impl OpenWindow {
-    pub(super) fn open(sink: &dyn Sink, info: &WindowInfo, runtime: &Handle) -> Result<Self> {
+    pub(super) fn open(sink: &dyn Sink, info: &WindowInfo, now: Moment, executor: &Executor) -> Result<Self> {
         Ok(OpenWindow {
             id: info.id.clone(),
-            landing: runtime.block_on(sink.open(info))?,
+            landing: executor.block_on(sink.open(info))?,
             counts: Counts::default(),
             records_of: BTreeMap::new(),
             byte_count: 0,
-            opened_at: Instant::now(),
+            opened_at: now,
         })
     }
 
     /// Appends rows of one partition and counts them.
-    pub(super) fn append(&mut self, rows: &LoadedRows, runtime: &Handle) -> Result<()> {
-        runtime.block_on(self.landing.append(rows))?;
+    pub(super) fn append(&mut self, rows: &LoadedRows, executor: &Executor) -> Result<()> {
+        executor.block_on(self.landing.append(rows))?;
         let record_count = rows.rows.num_rows() as u64;
         self.counts.record_count += record_count;
         self.counts.quarantined_count += rows.quarantined_count;
@@ -54,9 +52,9 @@ impl OpenWindow {
     }
 
     /// Begins the commit, beside whatever comes next.
-    pub(super) fn commit(self, ranges: OffsetRanges, runtime: &Handle) -> InFlight {
+    pub(super) fn commit(self, ranges: OffsetRanges, executor: &Executor) -> InFlight {
         let (landing, to_land) = (self.landing, ranges.clone());
-        let outcome = runtime.spawn(async move {
+        let outcome = executor.spawn(async move {
             failpoint::pass("commit_begun")?;
             landing.commit(&to_land).await
         });
@@ -69,7 +67,7 @@ pub(super) struct InFlight {
     pub(super) id: WindowId,
     pub(super) ranges: OffsetRanges,
     pub(super) counts: Counts,
-    outcome: JoinHandle<Result<Receipt>>,
+    outcome: Background,
 }
 
 /// How a commit ended, as far as the sink's answer tells.
@@ -81,16 +79,15 @@ pub(super) enum Outcome {
 }
 
 impl InFlight {
-    pub(super) fn is_finished(&self) -> bool {
+    pub(super) fn is_finished(&mut self) -> bool {
         self.outcome.is_finished()
     }
 
     /// Waits for the commit to end.
-    pub(super) fn wait(&mut self, runtime: &Handle) -> Outcome {
-        match runtime.block_on(&mut self.outcome) {
-            Ok(Ok(receipt)) => Outcome::Landed(receipt),
-            Ok(Err(error)) => Outcome::Unclear(error),
-            Err(cause) => Outcome::Unclear(Error::internal(format!("commit window {}", self.id)).with_source(cause)),
+    pub(super) fn wait(&mut self, executor: &Executor) -> Outcome {
+        match self.outcome.wait(executor) {
+            Ok(receipt) => Outcome::Landed(receipt),
+            Err(error) => Outcome::Unclear(error),
         }
     }
 

@@ -2,41 +2,48 @@
 //!
 //! Each turn polls a slice, loads it and appends it while it is hot in the cache; a full window is committed beside the
 //! next one. Whatever goes wrong ends in the same place: the open window is given up, the sink is asked how far it has
-//! come, and reading goes on from there.
+//! come, and reading goes on from there. What does not come although it should, the [`watch`] sees.
 
+mod commits;
 mod mend;
 #[cfg(test)]
 mod tests;
+mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::runtime::Handle;
-
-use super::commit::{InFlight, OpenWindow, Outcome};
+use self::watch::Watch;
+use super::commit::{InFlight, OpenWindow};
+use super::executor::Executor;
 use super::run::{Patience, Run};
+use super::source::Starts;
 use super::{LoadEvent, LoadReport};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kafka::{KafkaConsumer, KafkaConsumerBuilder, Polled, Rebalance, Slice, WindowEnd};
+use crate::kafka::{Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd};
 use crate::load::RecordLoader;
-use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
-use crate::sink::{Receipt, WindowId, WindowInfo};
+use crate::offset::{Positions, TopicPartition};
+use crate::sink::{WindowId, WindowInfo};
 
-pub(super) struct Lane {
+pub(super) struct Lane<F: Fetcher = NativeConsumer> {
     number: usize,
     run: Arc<Run>,
-    runtime: Handle,
+    executor: Executor,
     /// What was polled while something else had to be waited for. Dropped before the consumer, which would wait for ever
     /// for its records to be given back.
-    waiting: Option<Polled>,
-    consumer: KafkaConsumer,
+    waiting: Option<Polled<F::Message>>,
+    consumer: Consumer<F>,
+    /// Makes another consumer, where this one does not find back to the brokers.
+    open: Open<F>,
     loading: RecordLoader,
     window: Option<OpenWindow>,
     in_flight: Option<InFlight>,
     /// Where the open window's ranges start: behind what landed and what is in flight.
     begun: Positions,
+    /// Up to where the open window has taken each partition in. It follows the rows, not the reading.
+    taken: Positions,
     /// Whether reading has to go back to the sink's positions before anything else: what lies between was given up.
     must_rewind: bool,
     /// What went wrong while it waited for something else to be mended.
@@ -48,45 +55,86 @@ pub(super) struct Lane {
     /// Conflicts since a window of this lane landed.
     conflict_count: u32,
     in_group: bool,
+    /// The topics that the group was told.
+    topics: Vec<String>,
+    watch: Watch,
     report: LoadReport,
 }
 
-#[derive(PartialEq)]
+/// Opens a consumer: of these partitions, or, without any, one that joins the group for these topics.
+pub(super) type Open<F> = Box<dyn Fn(Assignment<'_>) -> Result<Consumer<F>> + Send>;
+
+/// What a consumer is opened for.
+pub(super) enum Assignment<'a> {
+    Partitions(Vec<TopicPartition>),
+    Topics(&'a [String]),
+}
+
 enum Turn {
     GoOn,
     Ended,
+    /// Nothing has come for as long as the run is patient.
+    GaveUp(Error),
 }
 
 impl Lane {
-    pub(super) fn open(number: usize, source: KafkaConsumerBuilder, run: Arc<Run>, runtime: Handle) -> Result<Self> {
+    pub(super) fn open(number: usize, source: KafkaConsumerBuilder, run: Arc<Run>, executor: Executor) -> Result<Self> {
+        let own = match source.joins_group() {
+            true => None,
+            false => Some(source.assigned_partitions().unwrap_or_default().to_vec()),
+        };
+        let open = move |assignment: Assignment<'_>| {
+            Consumer::open(&match assignment {
+                Assignment::Partitions(partitions) => source.clone().without_partitions().partitions(partitions),
+                Assignment::Topics(topics) => source.clone().with_topics(topics.iter().cloned()),
+            })
+        };
+        Lane::start(number, own, Box::new(open), run, executor)
+    }
+}
+
+impl<F: Fetcher> Lane<F> {
+    /// A lane that reads `own` partitions, or those that a group gives it.
+    pub(super) fn start(
+        number: usize,
+        own: Option<Vec<TopicPartition>>,
+        open: Open<F>,
+        run: Arc<Run>,
+        executor: Executor,
+    ) -> Result<Self> {
+        let (in_group, topics) = (own.is_none(), run.topics());
         let mut patience = run.patience();
-        let mut consumer = loop {
-            match KafkaConsumer::open(&source) {
+        let consumer = loop {
+            let assignment = own.clone().map_or(Assignment::Topics(&topics), Assignment::Partitions);
+            match open(assignment) {
                 Ok(consumer) => break consumer,
-                Err(error) => std::thread::sleep(patience.wait(error, &run.shutdown, &|event| run.tell(event))?),
+                Err(error) => run.clock.sleep(patience.wait(error, &run.shutdown, &|event| run.tell(event))?),
             }
         };
-        if let Some(ends) = &run.ends {
-            consumer.set_ends(ends.clone());
-        }
-        Ok(Lane {
+        let mut lane = Lane {
             number,
             loading: RecordLoader::new(&run.load)?,
             patience: run.patience(),
             landing_patience: run.patience(),
-            in_group: source.joins_group(),
-            run,
-            runtime,
+            in_group,
+            topics,
+            watch: Watch::new(run.clock.now()),
+            executor,
             consumer,
+            open,
             window: None,
             in_flight: None,
             begun: Positions::new(),
+            taken: Positions::new(),
             must_rewind: false,
             met: None,
             waiting: None,
             conflict_count: 0,
             report: LoadReport::default(),
-        })
+            run,
+        };
+        lane.bound();
+        Ok(lane)
     }
 
     /// Lands window after window until the run is over.
@@ -95,6 +143,7 @@ impl Lane {
             match self.turn() {
                 Ok(Turn::GoOn) => {}
                 Ok(Turn::Ended) => return Ok(self.report),
+                Ok(Turn::GaveUp(error)) => return Err(error),
                 Err(error) => self.recover(error)?,
             }
         }
@@ -116,7 +165,7 @@ impl Lane {
         if let Some(met) = self.met.take() {
             return Err(met);
         }
-        if self.in_flight.as_ref().is_some_and(InFlight::is_finished) {
+        if self.in_flight.as_mut().is_some_and(InFlight::is_finished) {
             self.settle()?;
         }
         if self.must_rewind {
@@ -128,11 +177,11 @@ impl Lane {
             self.settle()?;
             return Ok(Turn::Ended);
         }
-        // Positions are ahead of a slice that still waits: the end is reached when it has been taken.
+        // The end is reached when all that was read has been taken.
         if self.run.ends.is_some() && self.waiting.is_none() && self.consumer.is_done() {
             self.close_window(WindowEnd::EndOffsets)?;
             self.settle()?;
-            if self.run.is_over(&self.runtime)? {
+            if self.run.is_over(&self.executor)? {
                 return Ok(Turn::Ended);
             }
         } else if let Some(end) = self.is_full() {
@@ -144,52 +193,84 @@ impl Lane {
             Polled::Rebalance(Rebalance::Revoke { partitions, lost }) => self.give_back(partitions, lost)?,
             Polled::Nothing => {}
         }
-        Ok(Turn::GoOn)
+        self.look_after_progress()
     }
 
-    fn poll(&mut self) -> Result<Polled> {
+    fn poll(&mut self) -> Result<Polled<F::Message>> {
         if let Some(waiting) = self.waiting.take() {
             return Ok(waiting);
         }
-        let added = self.run.take_added(self.number);
-        if !added.is_empty() {
-            self.consumer.add(added);
-        }
+        self.take_added()?;
         let held = self.window.as_ref().map_or(0, |window| window.counts.record_count);
         let room = self.run.limits.max_records.saturating_sub(usize::try_from(held).unwrap_or(usize::MAX));
         let polled = self.consumer.poll(room, POLL_TIMEOUT)?;
         match (self.consumer.take_trouble(), &polled) {
             // librdkafka reconnects by itself; positions and window stay as they are meanwhile.
             (Some(trouble), Polled::Nothing) => {
+                self.watch.note(&trouble);
+                self.run.nudge_lookout();
+                // An idle topic sends nothing: that the brokers answer says as much.
+                self.patience.reset_if_worked(self.run.heard_at());
                 let wait = self.patience.wait(trouble, &self.run.shutdown, &|event| self.run.tell(event))?;
-                std::thread::sleep(wait.min(Duration::from_secs(1)));
+                self.run.clock.sleep(wait.min(Duration::from_secs(1)));
             }
-            (Some(trouble), _) if !trouble.is_retryable() => return Err(trouble),
-            (_, Polled::Slice(_)) => self.patience.reset(),
+            (Some(trouble), _) if !trouble.is_retryable() => {
+                self.waiting = Some(polled);
+                return Err(trouble);
+            }
+            (Some(trouble), _) => self.watch.note(&trouble),
+            (None, Polled::Slice(_)) => {
+                self.patience.reset();
+                self.run.note_heard();
+            }
             _ => {}
         }
         Ok(polled)
     }
 
+    /// Takes what the lookout has found: partitions without a group, topics with one.
+    fn take_added(&mut self) -> Result<()> {
+        let added = self.run.take_added(self.number);
+        if !added.is_empty() {
+            self.consumer.add(added);
+        }
+        if self.in_group && self.run.topic_count() != self.topics.len() {
+            let topics = self.run.topics();
+            tracing::info!(?topics, "topics came");
+            self.consumer.subscribe(&topics)?;
+            self.topics = topics;
+        }
+        Ok(())
+    }
+
     /// Loads a slice and appends it to the open window.
-    fn take(&mut self, slice: &Slice) -> Result<()> {
-        if slice.record_count == 0 {
-            return Ok(());
+    fn take(&mut self, slice: &Slice<F::Message>) -> Result<()> {
+        for reached in &slice.reached {
+            if self.taken.position(&reached.partition) != Some(reached.from) {
+                let message = format!("read {}: a slice was lost before {}", reached.partition, reached.from);
+                return Err(Error::unavailable(message));
+            }
         }
-        failpoint::pass("slice_polled")?;
-        let mut window = match self.window.take() {
-            Some(window) => window,
-            None => self.open_window()?,
-        };
-        // The window stays out of its place until it has taken the whole slice: half a slice is never committed.
-        for group in &slice.groups {
-            let rows = self.loading.load(&group.partition, &mut slice.records(group))?;
-            window.append(&rows, &self.runtime)?;
+        if slice.record_count > 0 {
+            failpoint::pass("slice_polled")?;
+            let mut window = match self.window.take() {
+                Some(window) => window,
+                None => self.open_window()?,
+            };
+            // The window stays out of its place until it has taken the whole slice: half a slice is never committed.
+            for group in &slice.groups {
+                let mut rows = self.loading.load(&group.partition, &mut slice.records(group))?;
+                rows.leader_epoch = slice.newest(group).map(|newest| newest.leader_epoch);
+                window.append(&rows, &self.executor)?;
+            }
+            window.byte_count += slice.byte_count;
+            self.window = Some(window);
         }
-        window.byte_count += slice.byte_count;
-        self.window = Some(window);
-        failpoint::pass("slice_appended")?;
-        self.run.tell(LoadEvent::Loaded { record_count: slice.record_count as u64 });
+        self.taken.extend(slice.reached.iter().map(|reached| (reached.partition.clone(), reached.to)));
+        if slice.record_count > 0 {
+            failpoint::pass("slice_appended")?;
+            self.run.tell(LoadEvent::Loaded { record_count: slice.record_count as u64 });
+        }
         Ok(())
     }
 
@@ -205,140 +286,27 @@ impl Lane {
         if window.landing.memory_bytes() >= self.run.options.memory_bytes / 2 / self.run.options.lanes.max(1) {
             return Some(WindowEnd::Memory);
         }
-        (window.opened_at.elapsed() >= limits.max_wait).then_some(WindowEnd::Wait)
-    }
-
-    /// Begins the commit of the open window, once the one before has ended.
-    ///
-    /// A partition whose position moved over markers only has nothing to land; it goes along with its next records, or
-    /// at the end of a bounded run, so that the landing says how far it has come.
-    fn close_window(&mut self, end: WindowEnd) -> Result<()> {
-        let ranges = self.ranges(end)?;
-        if ranges.is_empty() {
-            return Ok(());
-        }
-        self.await_in_flight()?;
-        let topics: BTreeSet<_> = ranges.iter().map(|(partition, _)| partition.topic.clone()).collect();
-        self.check_unchanged(&topics)?;
-        let window = match self.window.take() {
-            Some(window) => window,
-            None => self.open_window()?,
-        };
-        failpoint::pass("window_closed")?;
-        tracing::debug!(window = %window.id, records = window.counts.record_count, ?end, "window closed");
-        for (partition, range) in ranges.iter() {
-            self.begun.insert(partition.clone(), range.end());
-        }
-        self.in_flight = Some(window.commit(ranges, &self.runtime));
-        Ok(())
-    }
-
-    fn ranges(&self, end: WindowEnd) -> Result<OffsetRanges> {
-        let mut ranges = OffsetRanges::new();
-        for (partition, position) in self.consumer.positions().iter() {
-            let Some(start) = self.begun.position(partition) else { continue };
-            let has_records = self.window.as_ref().is_some_and(|window| window.records_of.contains_key(partition));
-            if position > start && (has_records || end == WindowEnd::EndOffsets) {
-                ranges.insert(partition.clone(), OffsetRange::new(start, position)?);
-            }
-        }
-        Ok(ranges)
-    }
-
-    /// Waits for the commit in flight, and settles it. Past a second it holds fetching back and goes on polling, so that
-    /// the group keeps this member.
-    fn await_in_flight(&mut self) -> Result<()> {
-        let began = Instant::now();
-        let mut held = false;
-        while self.in_flight.as_ref().is_some_and(|in_flight| !in_flight.is_finished()) {
-            if began.elapsed() < Duration::from_secs(1) || self.waiting.is_some() {
-                std::thread::sleep(Duration::from_millis(1));
-                continue;
-            }
-            if !std::mem::replace(&mut held, true) {
-                self.consumer.pause()?;
-            }
-            self.keep_in_group()?;
-        }
-        if held {
-            self.consumer.resume()?;
-        }
-        self.settle()
-    }
-
-    /// Waits for the commit in flight, and notes what it did.
-    fn settle(&mut self) -> Result<()> {
-        let Some(mut in_flight) = self.in_flight.take() else { return Ok(()) };
-        match in_flight.wait(&self.runtime) {
-            Outcome::Landed(receipt) => self.landed(in_flight, receipt),
-            Outcome::Unclear(error) => self.settle_by_reading(in_flight, error),
-        }
-    }
-
-    /// Unknown is settled by reading the sink back, never by trying again.
-    fn settle_by_reading(&mut self, in_flight: InFlight, error: Error) -> Result<()> {
-        tracing::warn!(window = %in_flight.id, ?error, "commit without a yes: reading the sink back");
-        failpoint::pass("outcome_unclear")?;
-        let partitions: Vec<_> = in_flight.ranges.iter().map(|(partition, _)| partition.clone()).collect();
-        let stored = loop {
-            match self.runtime.block_on(self.run.sink.positions(&partitions)) {
-                Ok(stored) => break stored,
-                Err(unread) if self.run.is_failed() => return Err(unread),
-                Err(unread) => {
-                    let wait = self.landing_patience.wait(unread, &self.run.shutdown, &|event| self.run.tell(event))?;
-                    std::thread::sleep(wait);
-                }
-            }
-        };
-        if !in_flight.resolve(&stored)? {
-            return Err(error);
-        }
-        let positions = in_flight.ranges.ends();
-        self.landed(in_flight, Receipt { positions, landed_bytes: 0 })
-    }
-
-    fn landed(&mut self, in_flight: InFlight, receipt: Receipt) -> Result<()> {
-        failpoint::pass("commit_ended")?;
-        self.landing_patience.reset();
-        self.conflict_count = 0;
-        let ends = in_flight.ranges.ends();
-        self.run.note_landed(&ends);
-        self.report.window_count += 1;
-        self.report.record_count += in_flight.counts.record_count;
-        self.report.quarantined_count += in_flight.counts.quarantined_count;
-        self.report.tombstone_count += in_flight.counts.tombstone_count;
-        self.report.landed_bytes += receipt.landed_bytes;
-        self.report.positions.extend(ends.iter().map(|(partition, position)| (partition.clone(), position)));
-        self.run.tell(LoadEvent::Landed {
-            window: in_flight.id,
-            ranges: in_flight.ranges,
-            record_count: in_flight.counts.record_count,
-            quarantined_count: in_flight.counts.quarantined_count,
-            receipt,
-        });
-        self.consumer.report(&ends);
-        failpoint::pass("positions_reported")
+        (self.run.clock.since(window.opened_at) >= limits.max_wait).then_some(WindowEnd::Wait)
     }
 
     /// Takes what the group gave: reading begins where the sink stands.
     fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
         let assigned = failpoint::pass("assigned")
-            .and_then(|()| self.run.source.positions(&partitions, &self.runtime))
-            .and_then(|positions| {
-                self.consumer.assign(positions.clone())?;
-                Ok(positions)
+            .and_then(|()| self.run.source.starts(&partitions, &self.executor))
+            .and_then(|starts| {
+                self.consumer.assign(&places(&starts))?;
+                Ok(starts)
             });
-        let positions = match assigned {
-            Ok(positions) => positions,
+        let starts = match assigned {
+            Ok(starts) => starts,
             Err(error) => {
                 // The group waits for the answer; it is given after the next try.
                 self.waiting = Some(Polled::Rebalance(Rebalance::Assign(partitions)));
                 return Err(error);
             }
         };
+        let positions = self.begin(&starts);
         tracing::debug!(%positions, "partitions assigned");
-        self.run.note_landed(&positions);
-        self.begun.extend(positions.iter().map(|(partition, position)| (partition.clone(), position)));
         self.run.tell(LoadEvent::Assigned { positions, ends: self.run.ends.clone() });
         Ok(())
     }
@@ -350,14 +318,32 @@ impl Lane {
         let settled = failpoint::pass("revoked").and_then(|()| self.settle());
         self.discard();
         self.must_rewind = true;
-        self.consumer.revoke(&partitions)?;
+        if let Err(error) = self.consumer.revoke(&partitions) {
+            self.waiting = Some(Polled::Rebalance(Rebalance::Revoke { partitions, lost }));
+            return Err(error);
+        }
         self.run.tell(LoadEvent::Revoked { partitions });
         settled
     }
 
+    /// Notes that windows of these partitions begin here. Returns the positions.
+    fn begin(&mut self, starts: &Starts) -> Positions {
+        let landed: Positions = starts.iter().map(|(partition, start)| (partition.clone(), start.landed)).collect();
+        self.run.note_landed(&landed);
+        self.begun.extend(landed.iter().map(|(partition, position)| (partition.clone(), position)));
+        self.taken.extend(starts.iter().map(|(partition, start)| (partition.clone(), start.place.position)));
+        landed
+    }
+
+    fn bound(&mut self) {
+        if let Some(ends) = &self.run.ends {
+            self.consumer.set_ends(ends.clone());
+        }
+    }
+
     fn discard(&mut self) {
         if let Some(window) = self.window.take() {
-            self.runtime.block_on(window.landing.discard());
+            self.executor.block_on(window.landing.discard());
         }
     }
 
@@ -370,9 +356,13 @@ impl Lane {
     }
 
     fn open_window(&self) -> Result<OpenWindow> {
-        let info = WindowInfo { id: WindowId::generate(), sources: self.run.source.identities() };
-        OpenWindow::open(&*self.run.sink, &info, &self.runtime)
+        let info = WindowInfo { id: WindowId::generate(), sources: self.run.source.identities().clone() };
+        OpenWindow::open(&*self.run.sink, &info, self.run.clock.now(), &self.executor)
     }
+}
+
+fn places(starts: &Starts) -> BTreeMap<TopicPartition, Place> {
+    starts.iter().map(|(partition, start)| (partition.clone(), start.place)).collect()
 }
 
 /// How long a poll waits for something to come.

@@ -8,8 +8,9 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use super::run::Run;
-use super::source;
-use crate::error::{Error, Result};
+use super::{LoadEvent, TELL_AFTER, TELL_EVERY, source};
+use crate::clock::Moment;
+use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::Survey;
 use crate::offset::{Positions, TopicPartition};
 
@@ -24,6 +25,8 @@ pub(super) enum Verdict {
     Gone(BTreeSet<Arc<str>>),
     /// A topic is not the one that it was.
     Changed(Error),
+    /// The cluster has given neither an answer nor a record for as long as the options are patient.
+    Silent(Error),
 }
 
 impl Verdict {
@@ -31,7 +34,7 @@ impl Verdict {
     pub(super) fn into_error(self, landed: &Positions) -> Error {
         match self {
             Verdict::Gone(topics) => source::gone(&topics, landed),
-            Verdict::Changed(error) => error,
+            Verdict::Changed(error) | Verdict::Silent(error) => error,
         }
     }
 }
@@ -62,31 +65,85 @@ impl Drop for Lookout {
 
 fn keep(run: &Weak<Run>, period: Duration) {
     let mut missing = Missing::default();
+    let mut silence = Silence::default();
     loop {
-        let wait = if missing.is_empty() { period } else { MIN_PAUSE };
+        let wait = if missing.is_empty() && !silence.lasts() { period } else { MIN_PAUSE };
         thread::park_timeout(wait.saturating_sub(MIN_PAUSE));
         // However often it is nudged, it looks once in so long.
         thread::sleep(MIN_PAUSE);
         // The run is held for no longer than it takes to report: its end must not wait for a broker.
-        let Some(source) = run.upgrade().filter(|run| !run.is_failed()).map(|run| run.source.clone()) else { return };
-        let seen = source.look();
+        let Some((source, bounded, asked_at)) = watched(run) else { return };
+        let seen = source.look().and_then(|survey| {
+            let ends = if bounded { None } else { Some(source.log_ends(&partitions(&survey).collect::<Vec<_>>())?) };
+            Ok((survey, ends))
+        });
         let Some(run) = run.upgrade() else { return };
         match seen {
-            Ok(survey) => {
-                let known = source.identities();
+            Ok((survey, ends)) => {
+                silence = Silence::default();
+                run.note_heard();
+                let known = source.identities().all();
                 let gone = missing.note(survey.missing.iter().filter(|topic| known.contains_key(*topic)));
                 if !gone.is_empty() {
                     return run.fail(Verdict::Gone(gone));
                 }
+                run.note_topics(survey.topics.keys().map(|topic| &**topic));
                 run.deal_out(partitions(&survey));
+                if let Some(ends) = ends {
+                    run.note_log_ends(ends);
+                }
             }
-            Err(error) if error.kind() == crate::ErrorKind::SourceChanged => return run.fail(Verdict::Changed(error)),
+            Err(error) if error.kind() == ErrorKind::SourceChanged => return run.fail(Verdict::Changed(error)),
             // Silence proves nothing, and neither does what was seen before it.
             Err(error) => {
                 tracing::debug!(?error, "the lookout sees nothing");
                 missing = Missing::default();
+                if error.is_retryable()
+                    && let Some(verdict) = silence.note(&run, asked_at, error)
+                {
+                    return run.fail(verdict);
+                }
             }
         }
+    }
+}
+
+/// What is looked at: the source, whether the run is bounded, and the present; `None` where the run is over.
+fn watched(run: &Weak<Run>) -> Option<(Arc<source::Source>, bool, Moment)> {
+    let run = run.upgrade().filter(|run| !run.is_failed())?;
+    Some((run.source.clone(), run.ends.is_some(), run.clock.now()))
+}
+
+/// For how long the cluster has not answered.
+#[derive(Debug, Default)]
+struct Silence {
+    began: Option<Moment>,
+    told: Option<Duration>,
+}
+
+impl Silence {
+    fn lasts(&self) -> bool {
+        self.began.is_some()
+    }
+
+    /// Notes one more question without an answer; says so where that lasts, and ends the run where it lasts too long.
+    fn note(&mut self, run: &Run, asked_at: Moment, error: Error) -> Option<Verdict> {
+        let began = *self.began.get_or_insert(asked_at);
+        // Records that come are an answer too.
+        let since = run.clock.since(began.max(run.heard_at()));
+        if since < TELL_AFTER {
+            self.told = None;
+            return None;
+        }
+        if run.options.give_up_after.is_some_and(|limit| since >= limit) {
+            return Some(Verdict::Silent(error));
+        }
+        if self.told.is_none_or(|told| since >= told + TELL_EVERY) {
+            self.told = Some(since);
+            let reason = format!("the cluster does not answer: {error}");
+            run.tell(LoadEvent::Waiting { reason, since });
+        }
+        None
     }
 }
 

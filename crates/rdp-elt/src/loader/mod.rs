@@ -3,10 +3,13 @@
 //! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Beside them a
 //! [`lookout`] sees what no lane does: topics that went or were made anew, and partitions that came. Retries live here and
-//! nowhere else. A [`rehearsal`] reads the same way and lands nothing.
+//! nowhere else. What they ask of a cluster and of a runtime stands behind seams ([`brokers`], [`executor`]), so that a seed
+//! can decide what comes back. A [`rehearsal`] reads the same way and lands nothing.
 
+mod brokers;
 mod commit;
 mod deal;
+mod executor;
 mod lane;
 mod lookout;
 mod rehearsal;
@@ -20,6 +23,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use self::executor::Executor;
 use self::lane::Lane;
 use self::run::Run;
 use crate::error::{Error, Result};
@@ -121,6 +125,13 @@ pub enum LoadEvent {
         error: String,
         /// How long it waits before the next try.
         wait: Duration,
+    },
+    /// There is something to land and nothing comes, for a while already; it goes on being tried.
+    Waiting {
+        /// What it waits for, and what is known of why.
+        reason: String,
+        /// For how long.
+        since: Duration,
     },
     /// Partitions were taken away.
     Revoked {
@@ -244,7 +255,7 @@ fn start_lane(
         .spawn(move || {
             // Ends the other lanes on every way out that is not a good one, a panic included.
             let guard = run::FailOnDrop::new(run.clone());
-            let outcome = Lane::open(number, source, run, runtime).and_then(Lane::run);
+            let outcome = Lane::open(number, source, run, Executor::Runtime(runtime)).and_then(Lane::run);
             if outcome.is_ok() {
                 guard.disarm();
             }
@@ -254,3 +265,8 @@ fn start_lane(
         .map_err(|cause| Error::unavailable(format!("start lane {number}")).with_source(cause))?;
     Ok(outcome)
 }
+
+/// How long there may be something to land, and nothing comes, until it is told.
+const TELL_AFTER: Duration = Duration::from_secs(10);
+/// How often it is told again.
+const TELL_EVERY: Duration = Duration::from_secs(30);

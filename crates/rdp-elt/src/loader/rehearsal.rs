@@ -4,13 +4,14 @@
 //! load before anything lands. It joins no group, asks no sink and reports no position: a loader of the same topics does
 //! not notice it.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::{LoaderOptions, Shutdown};
 use crate::error::{Error, Result};
-use crate::kafka::{Cluster, KafkaConsumer, KafkaConsumerBuilder, Polled, Rebalance, Slice};
+use crate::kafka::{Cluster, Consumer, KafkaConsumerBuilder, Place, Polled, Rebalance, Slice};
 use crate::load::{LoadOptions, RecordLoader};
 use crate::offset::{Positions, TopicPartition};
 
@@ -114,7 +115,7 @@ impl Rehearsal {
         shutdown: &Shutdown,
     ) -> Result<RehearsalReport> {
         let mut loading = RecordLoader::new(&self.load)?;
-        let mut consumer = KafkaConsumer::open(source)?;
+        let mut consumer = Consumer::open(source)?;
         consumer.set_ends(range.ends.clone());
         let give_up_after = self.options.give_up_after.unwrap_or(GIVE_UP_AFTER);
         let mut heard_at = Instant::now();
@@ -130,7 +131,7 @@ impl Rehearsal {
                     heard_at = Instant::now();
                 }
                 Polled::Rebalance(Rebalance::Assign(partitions)) => {
-                    consumer.assign(range.starts_of(&partitions))?;
+                    consumer.assign(&range.starts_of(&partitions))?;
                     is_assigned = true;
                 }
                 Polled::Rebalance(Rebalance::Revoke { partitions, .. }) => consumer.revoke(&partitions)?,
@@ -171,8 +172,8 @@ struct Span {
 }
 
 impl Span {
-    fn starts_of(&self, partitions: &[TopicPartition]) -> Positions {
-        let start = |partition: &TopicPartition| (partition.clone(), self.starts.position(partition).unwrap_or(0));
+    fn starts_of(&self, partitions: &[TopicPartition]) -> BTreeMap<TopicPartition, Place> {
+        let start = |of: &TopicPartition| (of.clone(), Place::from(self.starts.position(of).unwrap_or(0)));
         partitions.iter().map(start).collect()
     }
 }

@@ -1,16 +1,19 @@
 //! What the lanes of one run share: settings, how far the run has come, and when it is over.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::runtime::Handle;
 
 use super::deal::Deal;
+use super::executor::Executor;
 use super::lookout::{Lookout, Verdict};
 use super::source::Source;
 use super::{LoadEvent, Loader, LoaderOptions, Shutdown, Until};
+use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::{Error, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
@@ -24,8 +27,11 @@ pub(super) struct Run {
     pub(super) limits: WindowLimits,
     pub(super) options: LoaderOptions,
     pub(super) shutdown: Shutdown,
+    pub(super) clock: Arc<dyn Clock>,
     /// Where a bounded run is over, for every partition of its topics; `None` where it is not bounded.
     pub(super) ends: Option<Positions>,
+    /// The partitions as of the run's start.
+    present: Vec<TopicPartition>,
     builder: KafkaConsumerBuilder,
     observer: Arc<dyn Fn(LoadEvent) + Send + Sync>,
     landed: Mutex<Landed>,
@@ -34,41 +40,33 @@ pub(super) struct Run {
     deal: Mutex<Deal>,
     lookout: OnceLock<Lookout>,
     verdict: Mutex<Option<Verdict>>,
+    topics: Mutex<BTreeSet<String>>,
+    /// Where the logs ended when somebody looked last, and when that was.
+    log_ends: Mutex<Option<(Moment, Positions)>>,
+    /// When the brokers last gave records or an answer, in milliseconds of the clock.
+    heard_at: AtomicU64,
 }
 
 /// How far each partition is known to have landed, by whomever.
 #[derive(Default)]
 struct Landed {
     positions: Positions,
-    asked_at: Option<Instant>,
+    asked_at: Option<Moment>,
+    /// When that changed last.
+    moved_at: Moment,
 }
 
 impl Run {
     /// Connects, and finds out where a bounded run ends. Tries again as long as the brokers cannot be reached.
     pub(super) async fn open(loader: &Loader, until: Until, shutdown: &Shutdown) -> Result<Self> {
-        // Leaves room for the open landing and for the one that is being committed.
-        let mut builder =
-            loader.source.clone().with_queue_bytes(loader.options.memory_bytes / 4 / loader.options.lanes.max(1));
-        if until == Until::LogEnd {
-            builder = builder.with_end_events();
-        }
-        let mut options = loader.options.clone();
-        if until == Until::LogEnd {
-            options.give_up_after.get_or_insert(BOUNDED_GIVE_UP);
-        }
-        let mut patience = Patience::new(&options);
-        let (source, ends) = loop {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let builder = builder_of(loader, until);
+        let mut patience = Patience::new(&options_of(loader, until), clock.clone());
+        let opened = loop {
             let (builder, sink) = (builder.clone(), loader.sink.clone());
-            let runtime = Handle::current();
-            let opening = tokio::task::spawn_blocking(move || {
-                let mut source = Source::connect(&builder, sink)?;
-                let partitions = source.partitions()?;
-                let ends = if until == Until::LogEnd { Some(source.log_ends(&partitions)?) } else { None };
-                // A source that is not the one that was landed stops the run even where there is nothing to read.
-                source.positions(&partitions, &runtime)?;
-                source.begin(partitions);
-                Ok((source, ends))
-            });
+            let executor = Executor::Runtime(Handle::current());
+            let opening =
+                tokio::task::spawn_blocking(move || Opened::of(Source::connect(&builder, sink)?, until, &executor));
             match opening.await.map_err(|cause| Error::internal("connect to the source").with_source(cause))? {
                 Ok(opened) => break opened,
                 Err(error) => {
@@ -77,22 +75,40 @@ impl Run {
                 }
             }
         };
-        Ok(Run {
+        Ok(Self::new(loader, until, shutdown, clock, opened))
+    }
+
+    /// A run over what was opened.
+    pub(super) fn new(
+        loader: &Loader,
+        until: Until,
+        shutdown: &Shutdown,
+        clock: Arc<dyn Clock>,
+        opened: Opened,
+    ) -> Self {
+        let Opened { source, present, ends, landed } = opened;
+        let topics = present.iter().map(|partition| partition.topic.to_string()).collect();
+        Run {
             source: Arc::new(source),
             sink: loader.sink.clone(),
             load: loader.load.clone(),
             limits: loader.limits.clone(),
-            options,
+            options: options_of(loader, until),
             shutdown: shutdown.clone(),
+            heard_at: AtomicU64::new(millis(clock.now())),
+            landed: Mutex::new(Landed { positions: landed, asked_at: None, moved_at: clock.now() }),
+            clock,
             ends,
-            builder,
+            present,
+            builder: builder_of(loader, until),
             observer: loader.observer.clone(),
-            landed: Mutex::default(),
             failed: AtomicBool::new(false),
             deal: Mutex::default(),
             lookout: OnceLock::new(),
             verdict: Mutex::default(),
-        })
+            topics: Mutex::new(topics),
+            log_ends: Mutex::default(),
+        }
     }
 
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
@@ -101,11 +117,10 @@ impl Run {
         if self.builder.joins_group() {
             return vec![self.builder.clone(); lanes];
         }
-        let partitions = self.source.present();
-        let lanes = lanes.min(partitions.len().max(1));
+        let lanes = lanes.min(self.present.len().max(1));
         let mut deal = lock(&self.deal);
         *deal = Deal::among(lanes);
-        deal.add(partitions);
+        deal.add(self.present.iter().cloned());
         (0..lanes).map(|lane| self.builder.clone().without_partitions().partitions(deal.take(lane))).collect()
     }
 
@@ -126,9 +141,31 @@ impl Run {
         lock(&self.deal).take(lane)
     }
 
+    /// Notes the topics that the names and patterns of the run mean now.
+    pub(super) fn note_topics<'a>(&self, names: impl Iterator<Item = &'a str>) {
+        if self.builder.has_patterns() {
+            lock(&self.topics).extend(names.map(str::to_owned));
+        }
+    }
+
+    /// The topics that the names and patterns of the run mean: for a group, which is told names alone.
+    pub(super) fn topics(&self) -> Vec<String> {
+        lock(&self.topics).iter().cloned().collect()
+    }
+
+    /// How many those are.
+    pub(super) fn topic_count(&self) -> usize {
+        lock(&self.topics).len()
+    }
+
+    /// Whether there is a group to tell how far the run has come.
+    pub(super) fn reports_positions(&self) -> bool {
+        self.builder.group().is_some()
+    }
+
     /// Starts to look at the cluster beside the lanes.
     pub(super) fn keep_lookout(self: &Arc<Self>) -> Result<()> {
-        let lookout = Lookout::start(self, self.builder.metadata_interval())?;
+        let lookout = Lookout::start(self, self.builder.metadata_interval().min(LOOK_EVERY))?;
         self.lookout.get_or_init(|| lookout);
         Ok(())
     }
@@ -157,7 +194,7 @@ impl Run {
     }
 
     pub(super) fn patience(&self) -> Patience {
-        Patience::new(&self.options)
+        Patience::new(&self.options, self.clock.clone())
     }
 
     /// Whether another lane has failed, or the lookout has seen why the run cannot go on.
@@ -168,12 +205,58 @@ impl Run {
     /// Notes how far partitions have landed, or that there is nothing to land below a position.
     pub(super) fn note_landed(&self, positions: &Positions) {
         let mut landed = lock(&self.landed);
-        landed.positions.extend(positions.iter().map(|(partition, position)| (partition.clone(), position)));
+        for (partition, position) in positions.iter() {
+            if landed.positions.position(partition) != Some(position) {
+                landed.positions.insert(partition.clone(), position);
+                landed.moved_at = self.clock.now();
+            }
+        }
+    }
+
+    /// Notes that the brokers gave records or an answer.
+    pub(super) fn note_heard(&self) {
+        self.heard_at.store(millis(self.clock.now()), Ordering::Relaxed);
+    }
+
+    /// When the brokers last gave records or an answer.
+    pub(super) fn heard_at(&self) -> Moment {
+        Duration::from_millis(self.heard_at.load(Ordering::Relaxed))
+    }
+
+    /// Notes where the logs end now.
+    pub(super) fn note_log_ends(&self, ends: Positions) {
+        *lock(&self.log_ends) = Some((self.clock.now(), ends));
+    }
+
+    /// Up to where a partition can be read, and since when that is known.
+    pub(super) fn known_end(&self, of: &TopicPartition) -> Option<(Moment, i64)> {
+        match &self.ends {
+            Some(ends) => Some((Moment::ZERO, ends.position(of)?)),
+            None => lock(&self.log_ends).as_ref().and_then(|(at, ends)| Some((*at, ends.position(of)?))),
+        }
+    }
+
+    /// A partition of which there is something to land, and since when nobody has landed anything of any; `None` where all
+    /// that is known to be there has landed.
+    pub(super) fn lagging(&self) -> Option<(TopicPartition, Moment)> {
+        let log_ends = lock(&self.log_ends);
+        let ends = self.ends.as_ref().or(log_ends.as_ref().map(|(_, ends)| ends))?;
+        let landed = lock(&self.landed);
+        let lags = |of: &TopicPartition, end: i64| landed.positions.position(of).is_none_or(|landed| landed < end);
+        let (partition, _) = ends.iter().find(|(partition, end)| lags(partition, *end))?;
+        Some((partition.clone(), landed.moved_at))
+    }
+
+    /// Looks up in the sink how far others of the group have landed what this process does not read.
+    pub(super) fn refresh_landed(&self, executor: &Executor) -> Result<()> {
+        let of: Vec<_> = lock(&self.landed).positions.partitions().cloned().collect();
+        self.note_landed(&self.source.landed(&of, executor)?);
+        Ok(())
     }
 
     /// Whether a bounded run is over: every partition has landed up to its end, by this process or by another of the
     /// group. Those of others are looked up in the sink, once a second.
-    pub(super) fn is_over(&self, runtime: &Handle) -> Result<bool> {
+    pub(super) fn is_over(&self, executor: &Executor) -> Result<bool> {
         let Some(ends) = &self.ends else { return Ok(false) };
         let open: Vec<TopicPartition> = {
             let mut landed = lock(&self.landed);
@@ -184,15 +267,54 @@ impl Run {
             if open.is_empty() {
                 return Ok(true);
             }
-            if landed.asked_at.is_some_and(|asked_at| asked_at.elapsed() < Duration::from_secs(1)) {
+            if landed.asked_at.is_some_and(|asked_at| self.clock.since(asked_at) < Duration::from_secs(1)) {
                 return Ok(false);
             }
-            landed.asked_at = Some(Instant::now());
+            landed.asked_at = Some(self.clock.now());
             open
         };
-        self.note_landed(&self.source.positions_unchecked(&open, runtime)?);
+        self.note_landed(&self.source.landed(&open, executor)?);
         Ok(false)
     }
+}
+
+/// What is found out before a run begins.
+pub(super) struct Opened {
+    source: Source,
+    present: Vec<TopicPartition>,
+    ends: Option<Positions>,
+    landed: Positions,
+}
+
+impl Opened {
+    pub(super) fn of(source: Source, until: Until, executor: &Executor) -> Result<Self> {
+        let present = source.partitions()?;
+        let ends = if until == Until::LogEnd { Some(source.log_ends(&present)?) } else { None };
+        // A source that is not the one that was landed stops the run even where there is nothing to read; and where reading
+        // begins is in the sink before anything is read.
+        let starts = source.starts(&present, executor)?;
+        let landed = starts.into_iter().map(|(partition, start)| (partition, start.landed)).collect();
+        Ok(Opened { source, present, ends, landed })
+    }
+}
+
+/// Leaves room for the open landing and for the one that is being committed.
+fn builder_of(loader: &Loader, until: Until) -> KafkaConsumerBuilder {
+    let queue_bytes = loader.options.memory_bytes / 4 / loader.options.lanes.max(1);
+    let builder = loader.source.clone().with_queue_bytes(queue_bytes);
+    if until == Until::LogEnd { builder.with_end_events() } else { builder }
+}
+
+fn options_of(loader: &Loader, until: Until) -> LoaderOptions {
+    let mut options = loader.options.clone();
+    if until == Until::LogEnd {
+        options.give_up_after.get_or_insert(BOUNDED_GIVE_UP);
+    }
+    options
+}
+
+fn millis(moment: Moment) -> u64 {
+    u64::try_from(moment.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -225,23 +347,33 @@ pub(super) struct Patience {
     waits: ExponentialBackoff,
     builder: ExponentialBuilder,
     give_up_after: Option<Duration>,
-    failing_since: Option<Instant>,
+    failing_since: Option<Moment>,
+    clock: Arc<dyn Clock>,
 }
 
 impl Patience {
-    fn new(options: &LoaderOptions) -> Self {
+    fn new(options: &LoaderOptions, clock: Arc<dyn Clock>) -> Self {
         let builder = ExponentialBuilder::default()
             .with_min_delay(Duration::from_millis(100))
             .with_max_delay(options.retry_cap)
             .without_max_times()
-            .with_jitter();
-        Patience { waits: builder.build(), builder, give_up_after: options.give_up_after, failing_since: None }
+            .with_jitter()
+            .with_jitter_seed(clock.seed());
+        let give_up_after = options.give_up_after;
+        Patience { waits: builder.build(), builder, give_up_after, failing_since: None, clock }
     }
 
     /// Something worked: the next failure begins anew.
     pub(super) fn reset(&mut self) {
         if self.failing_since.take().is_some() {
             self.waits = self.builder.build();
+        }
+    }
+
+    /// [`reset`](Self::reset) where something worked after the first failure.
+    pub(super) fn reset_if_worked(&mut self, at: Moment) {
+        if self.failing_since.is_some_and(|since| since < at) {
+            self.reset();
         }
     }
 
@@ -252,12 +384,16 @@ impl Patience {
         shutdown: &Shutdown,
         observer: &(dyn Fn(LoadEvent) + Send + Sync),
     ) -> Result<Duration> {
-        let since = *self.failing_since.get_or_insert_with(Instant::now);
-        let patient = self.give_up_after.is_none_or(|limit| since.elapsed() < limit);
+        let now = self.clock.now();
+        let since = *self.failing_since.get_or_insert(now);
+        let patient = self.give_up_after.is_none_or(|limit| now.saturating_sub(since) < limit);
         if !error.is_retryable() || !patient || shutdown.is_requested() {
             return Err(error);
         }
-        let wait = self.waits.next().unwrap_or(Duration::from_secs(1));
+        let mut wait = self.waits.next().unwrap_or(Duration::from_secs(1));
+        if let Some(limit) = self.give_up_after {
+            wait = wait.min((since + limit).saturating_sub(now).max(Duration::from_millis(1)));
+        }
         tracing::debug!(?error, ?wait, "unavailable, trying again");
         observer(LoadEvent::Retrying { error: error.to_string(), wait });
         Ok(wait)
@@ -266,3 +402,5 @@ impl Patience {
 
 /// How long a bounded run is patient where the options do not say.
 const BOUNDED_GIVE_UP: Duration = Duration::from_secs(300);
+/// How often the cluster is looked at, at the least.
+const LOOK_EVERY: Duration = Duration::from_secs(10);

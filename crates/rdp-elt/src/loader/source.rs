@@ -1,99 +1,101 @@
 //! Where reading begins, and whether the source is still the one that was read before: promise 6.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::runtime::Handle;
-
+use super::brokers::Brokers;
+use super::executor::Executor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, StartPosition, Survey, Watermarks};
+use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Place, StartPosition, Survey, SurveyedTopic, Watermarks};
 use crate::offset::{Positions, TopicPartition};
-use crate::sink::{LandedPosition, Sink, SourceIdentity};
+use crate::sink::{Claim, LandedPosition, Sink, SourceIdentity, Sources};
 
 pub(super) struct Source {
-    cluster: Cluster,
+    brokers: Box<dyn Brokers>,
     sink: Arc<dyn Sink>,
     start: StartPosition,
-    /// The partitions as of the run's start; `None` until it has begun. Only to these does `start` apply.
-    present: Option<BTreeSet<TopicPartition>>,
-    /// Where reading began for partitions that the sink does not know: looked up once, or `latest` would creep forward
-    /// past records whenever a first window has to be read again.
-    starts: Mutex<Positions>,
-    identities: Mutex<Arc<BTreeMap<Arc<str>, SourceIdentity>>>,
+    isolation: Isolation,
+    /// Of every topic that was looked at to be read.
+    identities: Sources,
 }
+
+/// Where a partition's next window starts, and where reading does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Start {
+    /// How far it has landed; the claimed start where nothing of it has.
+    pub(super) landed: i64,
+    /// From where on it is read: where it landed, or, where nothing has and retention took the claimed start, at what is left.
+    pub(super) place: Place,
+}
+
+/// Starts of many partitions.
+pub(super) type Starts = BTreeMap<TopicPartition, Start>;
 
 impl Source {
     pub(super) fn connect(builder: &KafkaConsumerBuilder, sink: Arc<dyn Sink>) -> Result<Self> {
-        Ok(Source {
-            cluster: Cluster::connect(builder)?.with_timeout(LOOK_UP_TIMEOUT),
+        let cluster = Cluster::connect(builder)?.with_timeout(LOOK_UP_TIMEOUT);
+        Ok(Self::new(Box::new(cluster), builder, sink))
+    }
+
+    pub(super) fn new(brokers: Box<dyn Brokers>, builder: &KafkaConsumerBuilder, sink: Arc<dyn Sink>) -> Self {
+        Source {
+            brokers,
             sink,
             start: builder.start_position().clone(),
-            present: None,
-            starts: Mutex::default(),
-            identities: Mutex::default(),
-        })
+            isolation: builder.isolation_level(),
+            identities: Sources::new(),
+        }
     }
 
     pub(super) fn partitions(&self) -> Result<Vec<TopicPartition>> {
-        self.cluster.partitions()
-    }
-
-    /// Notes the partitions as of the run's start. Those that come later are read from the beginning of their logs: by
-    /// `latest` or a time, what was written to them before they were discovered would be lost.
-    pub(super) fn begin(&mut self, partitions: Vec<TopicPartition>) {
-        self.present = Some(partitions.into_iter().collect());
-    }
-
-    /// The partitions as of the run's start.
-    pub(super) fn present(&self) -> Vec<TopicPartition> {
-        self.present.iter().flatten().cloned().collect()
+        self.brokers.partitions()
     }
 
     /// The last stable offset of each partition, as of now.
     pub(super) fn log_ends(&self, of: &[TopicPartition]) -> Result<Positions> {
-        let marks = self.cluster.watermarks(of)?;
+        let marks = self.brokers.ends(of, self.isolation)?;
         Ok(marks.into_iter().map(|(partition, marks)| (partition, marks.high)).collect())
     }
 
     /// The identity of every topic that was assigned so far.
-    pub(super) fn identities(&self) -> Arc<BTreeMap<Arc<str>, SourceIdentity>> {
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn identities(&self) -> &Sources {
+        &self.identities
     }
 
-    /// Where reading begins: the sink's positions, checked against the cluster, and the start where it has none.
+    /// Where reading begins: the sink's positions, checked against the cluster. A partition that the sink does not know is
+    /// claimed first, at the start where the config has it begin; so whatever happens from then on, it begins there.
     ///
     /// # Errors
     /// `SourceChanged` where retention overtook a position, where it lies beyond the log's end, or where the topic is
     /// not the one that was landed before.
-    pub(super) fn positions(&self, of: &[TopicPartition], runtime: &Handle) -> Result<Positions> {
-        let landed = runtime.block_on(self.sink.positions(of))?;
+    pub(super) fn starts(&self, of: &[TopicPartition], executor: &Executor) -> Result<Starts> {
+        let mut held = executor.block_on(self.sink.positions(of))?;
         failpoint::pass("positions_read")?;
-        let identities = self.look_up_identities(of)?;
-        let marks = self.cluster.watermarks(of)?;
-        for (partition, landed) in &landed {
-            self.check_identity(partition, landed, identities.get(&partition.topic))?;
-            let Some(marks) = marks.get(partition) else { continue };
-            if landed.position < marks.low {
-                return Err(overtaken(partition, landed.position, *marks));
-            }
-            if landed.position > marks.high {
-                return Err(beyond_the_end(partition, landed.position, *marks));
-            }
+        let topics = self.look_up(of)?;
+        let unknown: Vec<_> = of.iter().filter(|partition| !held.contains_key(*partition)).cloned().collect();
+        if !unknown.is_empty() {
+            self.claim(&unknown, &topics, executor)?;
+            held = executor.block_on(self.sink.positions(of))?;
         }
-        let low = |partition: &TopicPartition| marks.get(partition).map_or(0, |marks| marks.low);
-        let positions = self.with_starts(of, &landed, low)?;
-        for (partition, position) in positions.iter() {
-            if marks.get(partition).is_some_and(|marks| position > marks.high) {
-                self.check_start(partition, position)?;
+        let logs = self.brokers.ends(of, self.isolation)?;
+        let mut starts = Starts::new();
+        for partition in of {
+            let log = logs.get(partition).ok_or_else(|| no_answer("read the ends of its log", partition))?;
+            let held = held.get(partition).ok_or_else(|| {
+                Error::internal(format!("claim {partition}: {} does not know it afterwards", self.sink.describe()))
+            })?;
+            if let Some(topic) = topics.get(&partition.topic).filter(|topic| differs(&held.source, &topic.identity)) {
+                return Err(recreated(&partition.topic, &held.source, &topic.identity));
             }
+            starts.insert(partition.clone(), self.start_of(partition, held, *log)?);
         }
-        Ok(positions)
+        Ok(starts)
     }
 
-    /// Says what became of a partition that librdkafka gave up to read at `position` with `error`: it is outside the log.
-    /// `Ok` where nothing of it has landed and reading can begin at what is left.
+    /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`: it is
+    /// outside the log. `Ok` where nothing of it has landed and reading can begin at what is left.
     ///
     /// # Errors
     /// `SourceChanged` otherwise, as exact as the cluster's answers allow.
@@ -102,117 +104,162 @@ impl Source {
         partition: &TopicPartition,
         position: i64,
         error: &Error,
-        runtime: &Handle,
+        executor: &Executor,
     ) -> Result<()> {
         let of = [partition.clone()];
-        self.positions(&of, runtime)?;
-        if !runtime.block_on(self.sink.positions(&of))?.contains_key(partition) {
+        self.starts(&of, executor)?;
+        let has_landed = executor.block_on(self.sink.positions(&of))?.values().any(|held| held.window.is_some());
+        if !has_landed && self.start == StartPosition::Earliest {
             tracing::warn!(%partition, position, %error, "nothing of it has landed: reading begins at what is left");
             return Ok(());
         }
         // The log has the position again: it was cut below it, and has grown past it since.
-        let now = self.cluster.watermarks(&of)?.get(partition).map_or_else(String::new, describe);
+        let now = self.brokers.ends(&of, self.isolation)?.get(partition).map_or_else(String::new, describe);
         let message = format!("{partition} was read up to {position}, {now}: {}", error.message());
         let help = "what landed is untouched. Its newest records may not be in the log any more: compare the two";
         Err(Error::new(ErrorKind::SourceChanged, message).with_help(help))
     }
 
-    /// As [`positions`](Self::positions), without a check: how far the sink has come.
-    pub(super) fn positions_unchecked(&self, of: &[TopicPartition], runtime: &Handle) -> Result<Positions> {
-        let landed = runtime.block_on(self.sink.positions(of))?;
-        self.with_starts(of, &landed, |_| 0)
+    /// How far the sink has come, without a check.
+    pub(super) fn landed(&self, of: &[TopicPartition], executor: &Executor) -> Result<Positions> {
+        let held = executor.block_on(self.sink.positions(of))?;
+        Ok(held.into_iter().map(|(partition, held)| (partition, held.position)).collect())
+    }
+
+    /// Makes sure that these partitions' logs still reach to where a bounded run is to end.
+    ///
+    /// # Errors
+    /// `SourceChanged` where one does not: it was cut meanwhile.
+    pub(super) fn check_reach(&self, ends: &Positions) -> Result<()> {
+        let of: Vec<_> = ends.partitions().cloned().collect();
+        let logs = self.brokers.ends(&of, Isolation::ReadUncommitted)?;
+        for (partition, end) in ends.iter() {
+            if let Some(log) = logs.get(partition).filter(|log| log.high < end) {
+                return Err(beyond_the_end(partition, end, *log));
+            }
+        }
+        Ok(())
     }
 
     /// Makes sure that the topics are still those that were assigned. Asked after the records of a window were polled, it
     /// tells that none of them is another topic's; so nothing is taken for an answer but an answer.
     pub(super) fn check_unchanged(&self, topics: &BTreeSet<Arc<str>>) -> Result<()> {
         let topics: Vec<_> = topics.iter().cloned().collect();
-        check_same(&self.identities(), &self.cluster.identity(&topics)?)
+        for (topic, now) in self.brokers.identities(&topics)? {
+            self.check_same(&topic, now)?;
+        }
+        Ok(())
     }
 
-    /// Looks at all topics of the run, the assigned ones and those that are new.
+    /// Looks at the topics: those that were assigned and those that are new.
     ///
     /// # Errors
     /// `SourceChanged` where a topic is not the one that was assigned. A topic that is missing is no error here.
     pub(super) fn look(&self) -> Result<Survey> {
-        let known = self.identities();
-        let survey = self.cluster.survey(&known.keys().cloned().collect())?;
-        let now = survey.topics.iter().map(|(topic, seen)| (topic.clone(), seen.identity.clone())).collect();
-        check_same(&known, &now)?;
+        let known = self.identities.all();
+        let survey = self.brokers.survey(&known.keys().cloned().collect())?;
+        for (topic, seen) in &survey.topics {
+            if let Some(was) = known.get(topic).filter(|was| differs(was, &seen.identity)) {
+                return Err(recreated(topic, was, &seen.identity));
+            }
+        }
         Ok(survey)
     }
 
-    fn with_starts(
+    /// Stores where partitions begin that the sink does not know. Those that were added to a topic after its landing began
+    /// are read from the beginning of their logs: by `latest` or a time, what was written to them before anybody saw them
+    /// would be lost.
+    fn claim(
         &self,
-        of: &[TopicPartition],
-        landed: &BTreeMap<TopicPartition, LandedPosition>,
-        low: impl Fn(&TopicPartition) -> i64,
-    ) -> Result<Positions> {
-        let mut positions: Positions =
-            landed.iter().map(|(partition, landed)| (partition.clone(), landed.position)).collect();
-        let mut starts = self.starts.lock().unwrap_or_else(PoisonError::into_inner);
-        let unknown = of.iter().filter(|partition| !landed.contains_key(partition));
-        let (known, new): (Vec<_>, Vec<_>) =
-            unknown.cloned().partition(|partition| starts.position(partition).is_some());
-        let was_present =
-            |partition: &TopicPartition| self.present.as_ref().is_none_or(|present| present.contains(partition));
-        let (old, added): (Vec<_>, Vec<_>) = new.iter().cloned().partition(was_present);
+        unknown: &[TopicPartition],
+        topics: &BTreeMap<Arc<str>, SurveyedTopic>,
+        executor: &Executor,
+    ) -> Result<()> {
+        let mut counts = BTreeMap::new();
+        for topic in topics.keys() {
+            counts.insert(topic, executor.block_on(self.sink.partition_count(topic))?);
+        }
+        let was_added = |of: &TopicPartition| counts.get(&of.topic).copied().flatten().is_some_and(|n| of.partition >= n);
+        let (added, old): (Vec<_>, Vec<_>) = unknown.iter().cloned().partition(was_added);
+        let mut found = Positions::new();
         for (partitions, start) in [(old, &self.start), (added, &StartPosition::Earliest)] {
             if !partitions.is_empty() {
-                let found = self.cluster.start_offsets(&partitions, start)?;
-                starts.extend(found.iter().map(|(partition, position)| (partition.clone(), position)));
+                let starts = self.brokers.starts(&partitions, start)?;
+                found.extend(starts.iter().map(|(partition, position)| (partition.clone(), position)));
             }
         }
-        for partition in known.into_iter().chain(new) {
-            // Nothing of it has landed, so nothing is lost from the landing where retention moved the log's start on.
-            let start = starts.position(&partition).unwrap_or(0).max(low(&partition));
-            positions.insert(partition, start);
+        for (topic, seen) in topics {
+            let of_topic = unknown.iter().filter(|partition| partition.topic == *topic);
+            let starts = of_topic.map(|partition| {
+                let start = found.position(partition).filter(|start| *start >= 0);
+                Ok((partition.partition, start.ok_or_else(|| no_answer("find where to start", partition))?))
+            });
+            let starts = starts.collect::<Result<BTreeMap<_, _>>>()?;
+            if starts.is_empty() {
+                continue;
+            }
+            tracing::debug!(%topic, ?starts, "claiming where reading begins");
+            let claim = Claim {
+                topic: topic.clone(),
+                source: seen.identity.clone(),
+                partition_count: seen.partition_count,
+                starts,
+            };
+            executor.block_on(self.sink.claim(&claim))?;
         }
-        Ok(positions)
+        Ok(())
     }
 
-    fn look_up_identities(&self, of: &[TopicPartition]) -> Result<Arc<BTreeMap<Arc<str>, SourceIdentity>>> {
-        let topics: BTreeSet<_> = of.iter().map(|partition| partition.topic.clone()).collect();
-        let found = self.cluster.identity(&topics.into_iter().collect::<Vec<_>>())?;
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        // Also where nothing has landed yet: what was polled, and where reading began, are the first one's.
-        check_same(&identities, &found)?;
-        let mut all = BTreeMap::clone(&identities);
-        all.extend(found);
-        *identities = Arc::new(all);
-        Ok(identities.clone())
+    fn start_of(&self, partition: &TopicPartition, held: &LandedPosition, log: Watermarks) -> Result<Start> {
+        let landed = held.position;
+        let mut place = Place { position: landed, newest: held.newest };
+        if landed < log.low {
+            // From the earliest on is from what is left, as long as nothing has landed that it would have to follow.
+            if held.window.is_some() || self.start != StartPosition::Earliest {
+                return Err(overtaken(partition, landed, log));
+            }
+            tracing::warn!(%partition, claimed = landed, low = log.low, "retention was quicker: reading begins at what is left");
+            place.position = log.low;
+        }
+        if landed > log.high {
+            // It may lie in an open transaction, past the last stable offset, but not past the log's end.
+            let log = self.brokers.ends(std::slice::from_ref(partition), Isolation::ReadUncommitted)?;
+            let log = log.get(partition).ok_or_else(|| no_answer("read the ends of its log", partition))?;
+            if landed > log.high {
+                return Err(beyond_the_end(partition, landed, *log));
+            }
+        }
+        // Of what retention took, the log confirms nothing.
+        place.newest = place.newest.filter(|newest| newest.offset + 1 >= log.low && newest.offset < landed);
+        Ok(Start { landed, place })
     }
 
-    /// A start may lie in an open transaction, past the last stable offset, but not past the log's end.
-    fn check_start(&self, partition: &TopicPartition, start: i64) -> Result<()> {
-        let log = self.cluster.watermarks_for(std::slice::from_ref(partition), Isolation::ReadUncommitted)?;
-        match log.get(partition).filter(|log| start > log.high) {
-            Some(log) => Err(beyond_the_end(partition, start, *log)),
-            None => Ok(()),
+    /// What the cluster says of the topics of these partitions, which have to be there and the ones that they were.
+    fn look_up(&self, of: &[TopicPartition]) -> Result<BTreeMap<Arc<str>, SurveyedTopic>> {
+        let wanted: BTreeSet<Arc<str>> = of.iter().map(|partition| partition.topic.clone()).collect();
+        let mut survey = self.brokers.survey(&wanted)?;
+        survey.topics.retain(|topic, _| wanted.contains(topic));
+        for topic in &wanted {
+            let Some(seen) = survey.topics.get(topic) else {
+                let error = Error::config(format!("look topic {topic} up: the cluster does not have it"));
+                return Err(error.of_missing_topic());
+            };
+            // Also where nothing has landed yet: what was polled, and where reading began, are the first one's.
+            self.check_same(topic, seen.identity.clone())?;
         }
+        Ok(survey.topics)
     }
 
-    fn check_identity(
-        &self,
-        partition: &TopicPartition,
-        landed: &LandedPosition,
-        now: Option<&SourceIdentity>,
-    ) -> Result<()> {
-        match now.filter(|now| differs(&landed.source, now)) {
-            Some(now) => Err(recreated(&partition.topic, &landed.source, now)),
-            None => Ok(()),
-        }
+    /// Notes a topic's identity, which has to be the one that was noted before.
+    fn check_same(&self, topic: &Arc<str>, now: SourceIdentity) -> Result<()> {
+        let was = self.identities.note(topic.clone(), now.clone());
+        if differs(&was, &now) { Err(recreated(topic, &was, &now)) } else { Ok(()) }
     }
 }
 
-/// Topics that are in both have to be the same ones.
-fn check_same(was: &BTreeMap<Arc<str>, SourceIdentity>, is: &BTreeMap<Arc<str>, SourceIdentity>) -> Result<()> {
-    for (topic, is) in is {
-        if let Some(was) = was.get(topic).filter(|was| differs(was, is)) {
-            return Err(recreated(topic, was, is));
-        }
-    }
-    Ok(())
+fn no_answer(doing: &str, partition: &TopicPartition) -> Error {
+    Error::unavailable(format!("{doing}: nothing was answered for {partition}"))
+        .with_help("check that the brokers run and can be reached from here")
 }
 
 /// Ids that a broker did not tell prove nothing.

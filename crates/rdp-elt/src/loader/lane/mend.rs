@@ -3,15 +3,15 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use super::Lane;
+use super::{Lane, places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::kafka::{Polled, WindowEnd};
+use crate::kafka::{Fetcher, Polled, WindowEnd};
 use crate::offset::TopicPartition;
 
-impl Lane {
+impl<F: Fetcher> Lane<F> {
     /// Gives the open window up and, where waiting mends the error, begins again from what the sink holds.
     pub(super) fn recover(&mut self, error: Error) -> Result<()> {
         if let Some(partition) = self.consumer.take_lost() {
@@ -46,7 +46,7 @@ impl Lane {
             let outcome = self
                 .close_window(WindowEnd::Shutdown)
                 .and_then(|()| self.settle())
-                .and_then(|()| self.run.source.explain(partition, position, error, &self.runtime));
+                .and_then(|()| self.run.source.explain(partition, position, error, &self.executor));
             let Err(failed) = outcome else { break };
             let failed = self.weigh(failed);
             if self.run.is_failed() || self.run.shutdown.is_immediate() {
@@ -77,11 +77,10 @@ impl Lane {
             self.waiting = None;
         }
         let owned: Vec<_> = self.consumer.positions().partitions().cloned().collect();
-        let positions = self.run.source.positions(&owned, &self.runtime)?;
+        let starts = self.run.source.starts(&owned, &self.executor)?;
+        self.consumer.seek(&places(&starts))?;
+        let positions = self.begin(&starts);
         tracing::debug!(%positions, "reading again from where the sink stands");
-        self.consumer.seek(&positions)?;
-        self.run.note_landed(&positions);
-        self.begun = positions;
         failpoint::pass("rewound")?;
         self.must_rewind = false;
         Ok(())
@@ -110,12 +109,12 @@ impl Lane {
 
     /// Waits, and stays in the group meanwhile. What goes wrong then is the next turn's to mend.
     fn wait_in_group(&mut self, wait: Duration) {
-        let until = Instant::now() + wait;
+        let until = self.run.clock.now() + wait;
         let mut outcome = self.consumer.pause();
-        while outcome.is_ok() && Instant::now() < until && !self.run.shutdown.is_requested() && !self.run.is_failed() {
+        while outcome.is_ok() && self.run.clock.now() < until && !self.run.shutdown.is_requested() && !self.run.is_failed() {
             match self.waiting {
                 None => outcome = self.keep_in_group(),
-                Some(_) => std::thread::sleep(Duration::from_millis(20)),
+                Some(_) => self.run.clock.sleep(Duration::from_millis(20)),
             }
         }
         self.met = outcome.and(self.consumer.resume()).err();
