@@ -370,7 +370,7 @@ impl Lane {
     }
 
     fn open_window(&self) -> Result<OpenWindow> {
-        let info = WindowInfo { id: WindowId::generate(), sources: self.run.source.identities() };
+        let info = WindowInfo { id: WindowId::generate(), sources: self.run.source.identities().clone() };
         OpenWindow::open(&*self.run.sink, &info, &self.runtime)
     }
 }

@@ -73,7 +73,7 @@ fn keep(run: &Weak<Run>, period: Duration) {
         let Some(run) = run.upgrade() else { return };
         match seen {
             Ok(survey) => {
-                let known = source.identities();
+                let known = source.identities().all();
                 let gone = missing.note(survey.missing.iter().filter(|topic| known.contains_key(*topic)));
                 if !gone.is_empty() {
                     return run.fail(Verdict::Gone(gone));

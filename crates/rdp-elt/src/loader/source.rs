@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, StartPosition, Survey, Watermarks};
 use crate::offset::{Positions, TopicPartition};
-use crate::sink::{LandedPosition, Sink, SourceIdentity};
+use crate::sink::{LandedPosition, Sink, SourceIdentity, Sources};
 
 pub(super) struct Source {
     cluster: Cluster,
@@ -21,7 +21,7 @@ pub(super) struct Source {
     /// Where reading began for partitions that the sink does not know: looked up once, or `latest` would creep forward
     /// past records whenever a first window has to be read again.
     starts: Mutex<Positions>,
-    identities: Mutex<Arc<BTreeMap<Arc<str>, SourceIdentity>>>,
+    identities: Sources,
 }
 
 impl Source {
@@ -32,7 +32,7 @@ impl Source {
             start: builder.start_position().clone(),
             present: None,
             starts: Mutex::default(),
-            identities: Mutex::default(),
+            identities: Sources::new(),
         })
     }
 
@@ -58,8 +58,8 @@ impl Source {
     }
 
     /// The identity of every topic that was assigned so far.
-    pub(super) fn identities(&self) -> Arc<BTreeMap<Arc<str>, SourceIdentity>> {
-        self.identities.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub(super) fn identities(&self) -> &Sources {
+        &self.identities
     }
 
     /// Where reading begins: the sink's positions, checked against the cluster, and the start where it has none.
@@ -127,7 +127,7 @@ impl Source {
     /// tells that none of them is another topic's; so nothing is taken for an answer but an answer.
     pub(super) fn check_unchanged(&self, topics: &BTreeSet<Arc<str>>) -> Result<()> {
         let topics: Vec<_> = topics.iter().cloned().collect();
-        check_same(&self.identities(), &self.cluster.identity(&topics)?)
+        check_same(&self.identities.all(), &self.cluster.identity(&topics)?)
     }
 
     /// Looks at all topics of the run, the assigned ones and those that are new.
@@ -135,7 +135,7 @@ impl Source {
     /// # Errors
     /// `SourceChanged` where a topic is not the one that was assigned. A topic that is missing is no error here.
     pub(super) fn look(&self) -> Result<Survey> {
-        let known = self.identities();
+        let known = self.identities.all();
         let survey = self.cluster.survey(&known.keys().cloned().collect())?;
         let now = survey.topics.iter().map(|(topic, seen)| (topic.clone(), seen.identity.clone())).collect();
         check_same(&known, &now)?;
@@ -171,16 +171,17 @@ impl Source {
         Ok(positions)
     }
 
-    fn look_up_identities(&self, of: &[TopicPartition]) -> Result<Arc<BTreeMap<Arc<str>, SourceIdentity>>> {
+    fn look_up_identities(&self, of: &[TopicPartition]) -> Result<BTreeMap<Arc<str>, SourceIdentity>> {
         let topics: BTreeSet<_> = of.iter().map(|partition| partition.topic.clone()).collect();
         let found = self.cluster.identity(&topics.into_iter().collect::<Vec<_>>())?;
-        let mut identities = self.identities.lock().unwrap_or_else(PoisonError::into_inner);
-        // Also where nothing has landed yet: what was polled, and where reading began, are the first one's.
-        check_same(&identities, &found)?;
-        let mut all = BTreeMap::clone(&identities);
-        all.extend(found);
-        *identities = Arc::new(all);
-        Ok(identities.clone())
+        for (topic, is) in &found {
+            // Also where nothing has landed yet: what was polled, and where reading began, are the first one's.
+            let was = self.identities.note(topic.clone(), is.clone());
+            if differs(&was, is) {
+                return Err(recreated(topic, &was, is));
+            }
+        }
+        Ok(found)
     }
 
     /// A start may lie in an open transaction, past the last stable offset, but not past the log's end.
