@@ -17,7 +17,7 @@ use arrow::array::{
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Field};
 use rdp_elt::load::LoadedRows;
-use rdp_elt::sink::{ParquetSink, ParquetSinkOptions, Sink, WindowId, WindowInfo};
+use rdp_elt::sink::{ParquetSink, ParquetSinkOptions, Sink, SourceIdentity, Sources, WindowId, WindowInfo};
 use rdp_elt::{OffsetRange, OffsetRanges, TopicPartition};
 
 /// The allocator of the command line.
@@ -33,7 +33,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let folder = tempfile::tempdir()?;
     let sink = ParquetSink::open(&folder.path().display().to_string(), ParquetSinkOptions::default())?;
-    let window = WindowInfo { id: WindowId::generate(), sources: Arc::default() };
+    let window =
+        WindowInfo { id: WindowId::generate(), sources: Sources::from_iter([(TOPIC, SourceIdentity::default())]) };
     let (mut cpu, mut memory, started) = (Duration::ZERO, 0, Instant::now());
     let before_rss = peak_rss();
 
@@ -51,9 +52,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let encoded = cpu;
     let before = cpu_time();
     let committing = Instant::now();
-    let ranges = positions.iter().enumerate().map(|(partition, end)| {
-        Ok((TopicPartition::new("orders", partition as i32), OffsetRange::new(0, *end as i64)?))
-    });
+    let ranges = positions
+        .iter()
+        .enumerate()
+        .map(|(partition, end)| Ok((TopicPartition::new(TOPIC, partition as i32), OffsetRange::new(0, *end as i64)?)));
     let receipt = landing.commit(&ranges.collect::<Result<OffsetRanges, rdp_elt::Error>>()?).await?;
     let committed = committing.elapsed();
     cpu += cpu_time() - before;
@@ -107,7 +109,7 @@ fn rows(partition: usize, start: usize, count: usize) -> LoadedRows {
         ("sku", per_row(&|id| format!("sku-{:06}", (id >> 5) % 5_000)), true),
         ("created_at", Arc::new(times(7).with_timezone("UTC")), true),
         ("note", per_row(&|id| format!("leave at door {:016x}", mix(id))), true),
-        ("_kafka_topic", per_row(&|_| "orders".to_owned()), false),
+        ("_kafka_topic", per_row(&|_| TOPIC.to_owned()), false),
         ("_kafka_partition", Arc::new(Int32Array::from_value(partition as i32, count)), false),
         ("_kafka_offset", Arc::new(Int64Array::from_iter_values((start..start + count).map(|at| at as i64))), false),
         ("_kafka_timestamp", Arc::new(times(3).with_timezone("UTC")), true),
@@ -118,10 +120,11 @@ fn rows(partition: usize, start: usize, count: usize) -> LoadedRows {
         ("_rdp_error", new_null_array(&DataType::Utf8, count), true),
     ];
     LoadedRows {
-        topic_partition: TopicPartition::new("orders", partition as i32),
+        topic_partition: TopicPartition::new(TOPIC, partition as i32),
         rows: RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length"),
         quarantined_count: 0,
         tombstone_count: 0,
+        leader_epoch: None,
     }
 }
 
@@ -168,3 +171,5 @@ fn usage() -> libc::rusage {
         usage.assume_init()
     }
 }
+
+const TOPIC: &str = "orders";

@@ -115,6 +115,7 @@ pub(super) mod tests {
             tombstone_count: 2,
             window: WindowId::generate(),
             source: SourceIdentity { cluster_id: "c".into(), topic_id: "t".into() },
+            newest: None,
             location: format!("{start}.parquet"),
         }
     }

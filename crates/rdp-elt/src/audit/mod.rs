@@ -173,7 +173,7 @@ mod tests {
 
     use super::*;
     use crate::kafka::EmbeddedBroker;
-    use crate::sink::{LandedPosition, Landing, WindowInfo};
+    use crate::sink::{Claim, LandedPosition, Landing, WindowInfo};
 
     /// A landing that says whatever a test has it say.
     #[derive(Default)]
@@ -209,8 +209,17 @@ mod tests {
         }
 
         async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
-            let position = |position| LandedPosition { position, window: None, source: SourceIdentity::default() };
+            let source = SourceIdentity::default();
+            let position = |position| LandedPosition { position, window: None, source: source.clone(), newest: None };
             Ok(of.iter().filter_map(|of| Some((of.clone(), position(self.position?)))).collect())
+        }
+
+        async fn claim(&self, _: &Claim) -> Result<()> {
+            Err(Error::internal("nothing is claimed here"))
+        }
+
+        async fn partition_count(&self, _: &str) -> Result<Option<i32>> {
+            Ok(None)
         }
 
         async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {

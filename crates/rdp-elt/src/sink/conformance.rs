@@ -15,7 +15,10 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields};
 
-use super::{LandedPosition, Landing, LedgerEntry, Receipt, Sink, SourceIdentity, WindowId, WindowInfo};
+use super::{
+    Claim, LandedPosition, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity, Sources, WindowId,
+    WindowInfo,
+};
 use crate::error::{ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
@@ -49,6 +52,20 @@ where
     offsets(fact, &*open("offsets").await).await;
     let fact = "a second instance sees and fences the same";
     reopened(fact, &*open("reopened").await, &*open("reopened").await).await;
+    let fact = "a claim says where a partition begins, and only its start lands first";
+    claimed(fact, &*open("claimed").await, &*open("claimed").await).await;
+    let fact = "the first claim of a partition holds, and what has landed is not claimed again";
+    claimed_again(fact, &*open("claimed_again").await).await;
+    let fact = "the fewest partitions that a claim has seen are the topic's at its landing's beginning";
+    partition_count(fact, &*open("partition_count").await).await;
+    let fact = "the newest record of a known epoch comes back";
+    marks(fact, &*open("marks").await, &*open("marks").await).await;
+    let fact = "a topic that is noted while a window is open lands with its identity, and none lands without";
+    noted_later(fact, &*open("noted_later").await).await;
+    for round in 0..ROUNDS {
+        let place = format!("claim_race_{round}");
+        claim_race([open(&place).await, open(&place).await, open(&place).await], round).await;
+    }
     for round in 0..ROUNDS {
         let place = format!("race_{round}");
         let sinks = [open(&place).await, open(&place).await, open(&place).await];
@@ -68,8 +85,7 @@ pub async fn land(sink: &dyn Sink, partition: &TopicPartition, offsets: Range<i6
 
 /// A window of a name of its own, over a source that is the same for every topic.
 pub fn window() -> WindowInfo {
-    let sources = TOPICS.iter().map(|topic| (Arc::from(*topic), source()));
-    WindowInfo { id: WindowId::generate(), sources: Arc::new(sources.collect()) }
+    WindowInfo { id: WindowId::generate(), sources: TOPICS.iter().map(|topic| (*topic, source())).collect() }
 }
 
 /// Landing rows at these offsets: one payload column, and every `_kafka_*` column. Each 5th offset is a tombstone, each 7th
@@ -106,6 +122,7 @@ pub fn rows(partition: &TopicPartition, offsets: &[i64]) -> LoadedRows {
         rows: RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length"),
         quarantined_count: count(&is_quarantined),
         tombstone_count: count(&is_tombstone),
+        leader_epoch: None,
     }
 }
 
@@ -142,7 +159,7 @@ async fn position_moves(fact: &str, sink: &dyn Sink) {
     let receipt = commit(fact, landing, [(orders(0), 5..10)]).await;
 
     assert_eq!(receipt.positions.position(&orders(0)), Some(10), "{fact}: the receipt says so");
-    let landed = LandedPosition { position: 10, window: Some(window.id), source: source() };
+    let landed = LandedPosition { position: 10, window: Some(window.id), source: source(), newest: None };
     let found = positions(fact, sink, &[orders(0), orders(1)]).await;
     assert_eq!(found, BTreeMap::from([(orders(0), landed)]), "{fact}");
 }
@@ -268,6 +285,120 @@ async fn reopened(fact: &str, first: &dyn Sink, second: &dyn Sink) {
     land(first, &orders(0), 9..10).await.unwrap_or_else(|error| panic!("{fact}: and goes on from there: {error:?}"));
 }
 
+async fn claimed(fact: &str, first: &dyn Sink, second: &dyn Sink) {
+    claim(fact, first, claim_of([(0, 5), (1, 0)])).await;
+    for sink in [first, second] {
+        let found = positions(fact, sink, &[orders(0), orders(1), orders(2)]).await;
+        assert_eq!(found, BTreeMap::from([(orders(0), start(5)), (orders(1), start(0))]), "{fact}");
+        assert!(ledger(fact, sink).await.is_empty(), "{fact}: and nothing has landed");
+    }
+    for offsets in [0..6, 4..6, 6..8] {
+        conflicts(fact, "a commit off the claim", land(second, &orders(0), offsets).await);
+    }
+    assert!(ledger(fact, first).await.is_empty(), "{fact}: and nothing of it has landed");
+    land(second, &orders(0), 5..8).await.unwrap_or_else(|error| panic!("{fact}: at its start it lands: {error:?}"));
+    assert_eq!(positions(fact, first, &[orders(0)]).await[&orders(0)].position, 8, "{fact}: and moves on");
+    land(first, &orders(2), 7..9)
+        .await
+        .unwrap_or_else(|error| panic!("{fact}: unclaimed it lands anywhere: {error:?}"));
+}
+
+async fn claimed_again(fact: &str, sink: &dyn Sink) {
+    claim(fact, sink, claim_of([(0, 5)])).await;
+    land(sink, &orders(2), 3..4).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    let other = SourceIdentity { topic_id: "another".to_owned(), ..source() };
+    claim(fact, sink, Claim { source: other.clone(), ..claim_of([(0, 9), (1, 2), (2, 0)]) }).await;
+    let found = positions(fact, sink, &[orders(0), orders(1), orders(2)]).await;
+    assert_eq!(found[&orders(0)], start(5), "{fact}: claimed");
+    assert_eq!(found[&orders(1)], LandedPosition { source: other, ..start(2) }, "{fact}: the rest of the claim holds");
+    assert_eq!((found[&orders(2)].position, &found[&orders(2)].source), (4, &source()), "{fact}: landed");
+    land(sink, &orders(2), 4..6).await.unwrap_or_else(|error| panic!("{fact}: and lands on: {error:?}"));
+    assert!(sink.claim(&claim_of([(3, -1)])).await.is_err(), "{fact}: and there is no start at -1");
+}
+
+async fn partition_count(fact: &str, sink: &dyn Sink) {
+    let count = async |topic| sink.partition_count(topic).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    assert_eq!(count(TOPICS[0]).await, None, "{fact}");
+    land(sink, &orders(5), 0..1).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    assert_eq!(count(TOPICS[0]).await, None, "{fact}: a commit does not know");
+    claim(fact, sink, Claim { partition_count: 6, ..claim_of([(5, 0)]) }).await;
+    assert_eq!(count(TOPICS[0]).await, Some(6), "{fact}: also where it claims nothing new");
+    // Of two partitions that were added one is claimed; the other's log belongs to the landing from its beginning still.
+    claim(fact, sink, Claim { partition_count: 8, ..claim_of([(6, 0)]) }).await;
+    assert_eq!(count(TOPICS[0]).await, Some(6), "{fact}");
+    assert_eq!(count(TOPICS[1]).await, None, "{fact}: and another topic's are its own");
+}
+
+async fn marks(fact: &str, first: &dyn Sink, second: &dyn Sink) {
+    let mark = |offset, leader_epoch| Some(RecordMark { offset, leader_epoch });
+    let mut landing = open(fact, first, &window()).await;
+    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(3), ..rows(&orders(0), &[5, 6]) }).await;
+    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(4), ..rows(&orders(0), &[7, 9]) }).await;
+    append(fact, &mut *landing, &rows(&orders(0), &[10])).await;
+    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(0), ..rows(&orders(1), &[0]) }).await;
+    commit(fact, landing, [(orders(0), 5..12), (orders(1), 0..1)]).await;
+    // A transaction marker moved the position and there was no record.
+    commit(fact, open(fact, first, &window()).await, [(orders(0), 12..13)]).await;
+
+    for sink in [first, second] {
+        let found = positions(fact, sink, &[orders(0), orders(1)]).await;
+        assert_eq!(found[&orders(0)].newest, mark(9, 4), "{fact}: behind a range without records");
+        assert_eq!(found[&orders(1)].newest, mark(0, 0), "{fact}: of each partition its own");
+        let newest: Vec<_> = ledger(fact, sink).await.iter().map(|entry| entry.newest).collect();
+        assert_eq!(newest, [mark(9, 4), None, mark(0, 0)], "{fact}: and in the ledger");
+    }
+}
+
+async fn noted_later(fact: &str, sink: &dyn Sink) {
+    let sources = Sources::new();
+    let mut landing = open(fact, sink, &WindowInfo { id: WindowId::generate(), sources: sources.clone() }).await;
+    sources.note(TOPICS[0], source());
+    append(fact, &mut *landing, &rows(&orders(0), &[0, 1])).await;
+    commit(fact, landing, [(orders(0), 0..2)]).await;
+    assert_eq!(ledger(fact, sink).await[0].source, source(), "{fact}");
+
+    let mut landing = open(fact, sink, &WindowInfo { id: WindowId::generate(), sources: Sources::new() }).await;
+    append(fact, &mut *landing, &rows(&orders(0), &[2, 3])).await;
+    let outcome = landing.commit(&OffsetRanges::from_iter([(orders(0), range(2..4))])).await;
+    let error = outcome.err().unwrap_or_else(|| panic!("{fact}: rows of nobody knows which topic landed"));
+    assert_eq!(error.kind(), ErrorKind::Internal, "{fact}: {error:?}");
+    assert_eq!(ledger(fact, sink).await.len(), 1, "{fact}");
+}
+
+/// Claimers in parallel, each with other starts for some of the partitions.
+async fn claim_race(sinks: [Arc<dyn Sink>; 3], round: i64) {
+    let fact = "of parallel claims one holds for each partition, and each instance says the same";
+    let barrier = Arc::new(tokio::sync::Barrier::new(sinks.len()));
+    let partitions: Vec<_> = (0..4).map(orders).collect();
+    let tasks: Vec<_> = (0..)
+        .zip(sinks.iter().cloned())
+        .map(|(claimer, sink)| {
+            let (partitions, barrier) = (partitions.clone(), barrier.clone());
+            tokio::spawn(async move {
+                let starts = [(0, claimer), (1, round % 3 + claimer), (i32::try_from(claimer).unwrap_or(0) + 1, 7)];
+                barrier.wait().await;
+                sink.claim(&claim_of(starts)).await?;
+                sink.positions(&partitions).await
+            })
+        })
+        .collect();
+    let mut told = Vec::new();
+    for task in tasks {
+        let positions = task.await.expect("a claimer does not panic");
+        told.push(positions.unwrap_or_else(|error| panic!("{fact}, round {round}: {error:?}")));
+    }
+    let found = positions(fact, &*sinks[0], &partitions).await;
+    assert_eq!(found.keys().collect::<Vec<_>>(), partitions.iter().collect::<Vec<_>>(), "{fact}, round {round}");
+    for told in &told {
+        // A claim was in the sink before it returned, and does not move afterwards.
+        assert!(told.contains_key(&orders(0)) && told.contains_key(&orders(1)), "{fact}, round {round}: {told:?}");
+        assert!(told.iter().all(|(of, start)| found[of] == *start), "{fact}, round {round}: {told:?}, then {found:?}");
+    }
+    let held = found[&orders(0)].position;
+    conflicts(fact, "another start", land(&*sinks[1], &orders(0), held + 1..held + 3).await);
+    land(&*sinks[2], &orders(0), held..held + 3).await.unwrap_or_else(|error| panic!("{fact}: what holds: {error:?}"));
+}
+
 /// Writers in parallel, first at a partition's first commit and from different starts, then at one position.
 async fn race(sinks: [Arc<dyn Sink>; 3], round: i64) {
     let fact = "of parallel first commits at different starts one lands";
@@ -332,6 +463,19 @@ async fn ledger(fact: &str, sink: &dyn Sink) -> Vec<LedgerEntry> {
 
 async fn landed_offsets(fact: &str, sink: &dyn Sink, entry: &LedgerEntry) -> Vec<i64> {
     sink.landed_offsets(entry).await.unwrap_or_else(|error| panic!("{fact}: offsets of {}: {error:?}", entry.range))
+}
+
+async fn claim(fact: &str, sink: &dyn Sink, claim: Claim) {
+    sink.claim(&claim).await.unwrap_or_else(|error| panic!("{fact}: {claim:?}: {error:?}"));
+}
+
+fn claim_of(starts: impl IntoIterator<Item = (i32, i64)>) -> Claim {
+    let starts = starts.into_iter().collect();
+    Claim { topic: TOPICS[0].into(), source: source(), partition_count: 4, starts }
+}
+
+fn start(position: i64) -> LandedPosition {
+    LandedPosition { position, window: None, source: source(), newest: None }
 }
 
 async fn open(fact: &str, sink: &dyn Sink, window: &WindowInfo) -> Box<dyn Landing> {

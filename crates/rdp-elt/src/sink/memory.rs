@@ -8,7 +8,10 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 
-use super::{LandedPosition, Landing, LedgerEntry, Receipt, Sink, WindowInfo};
+use super::{
+    Claim, LandedPosition, Landing, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink, SourceIdentity, WindowInfo,
+    newest_mark,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
@@ -32,6 +35,8 @@ pub enum CommitFailure {
 #[derive(Default)]
 struct Inner {
     partitions: BTreeMap<TopicPartition, Vec<LandedFile>>,
+    claims: BTreeMap<TopicPartition, (i64, SourceIdentity)>,
+    partition_counts: BTreeMap<Arc<str>, i32>,
     failures: VecDeque<CommitFailure>,
 }
 
@@ -52,6 +57,7 @@ struct Pending {
     rows: Vec<RecordBatch>,
     quarantined_count: u64,
     tombstone_count: u64,
+    newest: Option<RecordMark>,
 }
 
 impl MemorySink {
@@ -91,14 +97,22 @@ impl Sink for MemorySink {
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let inner = self.lock();
-        let newest =
-            of.iter().filter_map(|partition| Some((partition, &inner.partitions.get(partition)?.last()?.entry)));
-        let position = |entry: &LedgerEntry| LandedPosition {
-            position: entry.range.end(),
-            window: Some(entry.window.clone()),
-            source: entry.source.clone(),
-        };
-        Ok(newest.map(|(partition, entry)| (partition.clone(), position(entry))).collect())
+        Ok(of.iter().filter_map(|partition| Some((partition.clone(), inner.position(partition)?))).collect())
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<()> {
+        claim.check()?;
+        let mut inner = self.lock();
+        for (partition, start) in &claim.starts {
+            inner.claim(TopicPartition::new(claim.topic.clone(), *partition), *start, &claim.source);
+        }
+        let count = inner.partition_counts.entry(claim.topic.clone()).or_insert(claim.partition_count);
+        *count = claim.partition_count.min(*count);
+        Ok(())
+    }
+
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+        Ok(self.lock().partition_counts.get(topic).copied())
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -136,6 +150,7 @@ impl Landing for MemoryLanding {
         pending.rows.push(rows.rows.clone());
         pending.quarantined_count += rows.quarantined_count;
         pending.tombstone_count += rows.tombstone_count;
+        pending.newest = newest_mark(rows).or(pending.newest);
         self.memory_bytes += rows.rows.get_array_memory_size();
         Ok(())
     }
@@ -160,12 +175,13 @@ impl Landing for MemoryLanding {
             }
             _ => {}
         }
-        for (partition, range) in ranges.iter() {
+        for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
+            inner.claim(partition.clone(), range.start(), &window.source(&partition.topic)?);
             inner.pass_fence(partition, *range)?;
         }
         for (partition, range) in ranges.iter().filter(|(_, range)| !range.is_empty()) {
             let rows = pending.remove(partition).unwrap_or_default();
-            inner.land(partition, *range, rows, &window);
+            inner.land(partition, *range, rows, &window)?;
         }
         match failure {
             Some(CommitFailure::AfterEffect) => Err(Error::unavailable("commit in memory: landed, and failed as told")),
@@ -177,9 +193,28 @@ impl Landing for MemoryLanding {
 }
 
 impl Inner {
+    fn position(&self, of: &TopicPartition) -> Option<LandedPosition> {
+        let files = self.partitions.get(of).map(Vec::as_slice).unwrap_or_default();
+        let Some(LandedFile { entry, .. }) = files.last() else {
+            let (start, source) = self.claims.get(of)?;
+            return Some(LandedPosition { position: *start, window: None, source: source.clone(), newest: None });
+        };
+        Some(LandedPosition {
+            position: entry.range.end(),
+            window: Some(entry.window.clone()),
+            source: entry.source.clone(),
+            newest: files.iter().rev().take(MARK_COMMITS).find_map(|file| file.entry.newest),
+        })
+    }
+
+    fn claim(&mut self, partition: TopicPartition, start: i64, source: &SourceIdentity) {
+        if !self.partitions.contains_key(&partition) {
+            self.claims.entry(partition).or_insert_with(|| (start, source.clone()));
+        }
+    }
+
     fn pass_fence(&self, partition: &TopicPartition, range: OffsetRange) -> Result<()> {
-        let newest = self.partitions.get(partition).and_then(|files| files.last());
-        match newest.map(|file| file.entry.range.end()) {
+        match self.position(partition).map(|landed| landed.position) {
             Some(position) if position != range.start() => {
                 let message =
                     format!("land {partition} {range}: another writer was there: it has landed up to {position}");
@@ -189,7 +224,13 @@ impl Inner {
         }
     }
 
-    fn land(&mut self, partition: &TopicPartition, range: OffsetRange, pending: Pending, window: &WindowInfo) {
+    fn land(
+        &mut self,
+        partition: &TopicPartition,
+        range: OffsetRange,
+        pending: Pending,
+        window: &WindowInfo,
+    ) -> Result<()> {
         let entry = LedgerEntry {
             topic_partition: partition.clone(),
             range,
@@ -197,10 +238,12 @@ impl Inner {
             quarantined_count: pending.quarantined_count,
             tombstone_count: pending.tombstone_count,
             window: window.id.clone(),
-            source: window.source(&partition.topic),
+            source: window.source(&partition.topic)?,
+            newest: pending.newest,
             location: "memory".to_owned(),
         };
         self.partitions.entry(partition.clone()).or_default().push(LandedFile { entry, rows: pending.rows });
+        Ok(())
     }
 }
 

@@ -4,21 +4,25 @@
 //! sink never talks to a broker and never retries: retries live in the loader.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+use self::mark::{MARK_COMMITS, newest_mark};
 use crate::error::Result;
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 
+mod claim;
 pub mod conformance;
+mod mark;
 mod memory;
 mod parquet;
 mod source;
 mod window;
 
+pub use claim::Claim;
+pub use mark::RecordMark;
 pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::{SourceIdentity, Sources};
@@ -85,29 +89,6 @@ pub trait Landing: Send {
 
     /// Gives everything up; nothing becomes visible.
     async fn discard(self: Box<Self>);
-}
-
-/// Where reading of a topic's partitions begins, looked up before anything of them is read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Claim {
-    /// The topic.
-    pub topic: Arc<str>,
-    /// Which topic it is.
-    pub source: SourceIdentity,
-    /// How many partitions the topic had then.
-    pub partition_count: i32,
-    /// The first offset to read, by partition. It may name some of the topic's partitions only.
-    pub starts: BTreeMap<i32, i64>,
-}
-
-/// A landed record and the leader epoch (KIP-101) under which the broker wrote it. A log that was cut and grew again has
-/// another epoch at this offset.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RecordMark {
-    /// The record's offset.
-    pub offset: i64,
-    /// Its leader epoch.
-    pub leader_epoch: i32,
 }
 
 /// How far a partition has landed, and who brought it there.

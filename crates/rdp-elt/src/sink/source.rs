@@ -32,9 +32,7 @@ impl Sources {
     pub fn note(&self, topic: impl Into<Arc<str>>, identity: SourceIdentity) -> SourceIdentity {
         let mut known = self.lock();
         let held = known.entry(topic.into()).or_default();
-        for (held, told) in
-            [(&mut held.cluster_id, identity.cluster_id), (&mut held.topic_id, identity.topic_id)]
-        {
+        for (held, told) in [(&mut held.cluster_id, identity.cluster_id), (&mut held.topic_id, identity.topic_id)] {
             if held.is_empty() {
                 *held = told;
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker};
-use rdp_elt::sink::{LandedPosition, Landing, LedgerEntry, MemorySink, Sink, WindowInfo};
+use rdp_elt::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Sink, WindowInfo};
 use rdp_elt::{Result, TopicPartition};
 use rdp_testing::{KafkaServer, Record, Topic, TopicOptions};
 
@@ -31,6 +31,14 @@ impl Sink for Without {
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         self.0.positions(of).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<()> {
+        self.0.claim(claim).await
+    }
+
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+        self.0.partition_count(topic).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {

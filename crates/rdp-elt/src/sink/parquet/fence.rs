@@ -1,70 +1,74 @@
-//! Who may land at a position: the newest landed file, the claim on a partition's first commit, and the comparison.
+//! Who may land at a position: the newest landed file, or the claim where there is none, and the comparison.
 //!
-//! A file's name is a function of its start alone, so of two writers at one position only one gets the name. That leaves
-//! the first commit of a partition, where two writers may start at different offsets and so want different names. The file
-//! `_origin.json`, created if absent before the first file gets its name, settles that one.
+//! A file's name is a function of its start alone, so of two writers at one position only one gets the name. That is not
+//! all: a name is free again where somebody removed the old file that bore it. So whoever has passed the fence takes the
+//! unfinished files of those that it has overtaken away before it names its own, and a name is given only to an unfinished
+//! file that is still there.
 
 use std::fs;
 use std::io;
-
-use serde::{Deserialize, Serialize};
+use std::path::Path;
 
 use super::footer::Footer;
-use super::store::Store;
-use super::{layout, trouble};
+use super::store::{Listing, Store};
+use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
-use crate::failpoint;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LandedPosition, LedgerEntry, SourceIdentity, WindowInfo};
+use crate::sink::{LedgerEntry, MARK_COMMITS, RecordMark};
 
-/// The claim on a partition's first commit.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Origin {
-    /// Where the partition's landing begins.
-    pub(super) start: i64,
-    /// Who claimed it. Whoever starts there may land it all the same: the claim fences positions, not writers.
-    window: crate::sink::WindowId,
-    source: SourceIdentity,
+/// What lies in a partition's folder, and what its newest file says of itself.
+pub(super) struct Look {
+    pub(super) listing: Listing,
+    pub(super) newest: Option<LedgerEntry>,
 }
 
-/// How far a partition has landed.
-#[derive(Debug, Clone)]
-pub(super) enum Landed {
-    /// To the end of this newest file.
-    Newest(Box<LedgerEntry>),
-    /// Nothing yet, but the first commit is claimed.
-    Claimed(Origin),
-    /// Nothing, and nobody has tried.
-    Nothing,
-}
-
-impl Landed {
-    /// Reads it: one listing and one footer, and no older file.
-    pub(super) fn read(store: &Store, of: &TopicPartition) -> Result<Self> {
+impl Look {
+    /// Looks: one listing and one footer, and no older file.
+    pub(super) fn at(store: &Store, of: &TopicPartition) -> Result<Self> {
         let listing = store.list(of)?;
-        if let Some(&start) = listing.starts.last() {
-            return Ok(Landed::Newest(Box::new(entry_of(store, of, start)?)));
-        }
-        if listing.has_origin
-            && let Some(origin) = read_origin(store, of)?
-        {
-            return Ok(Landed::Claimed(origin));
-        }
-        Ok(Landed::Nothing)
+        let newest = listing.starts.last().map(|&start| entry_of(store, of, start)).transpose()?;
+        Ok(Look { listing, newest })
     }
 
-    /// The position, with who brought the partition there.
-    pub(super) fn position(&self) -> Option<LandedPosition> {
-        match self {
-            Landed::Newest(entry) => Some(LandedPosition {
-                position: entry.range.end(),
-                window: Some(entry.window.clone()),
-                source: entry.source.clone(),
-            }),
-            Landed::Claimed(origin) => {
-                Some(LandedPosition { position: origin.start, window: None, source: origin.source.clone() })
+    /// How far landed files reach.
+    pub(super) fn end(&self) -> Option<i64> {
+        self.newest.as_ref().map(|entry| entry.range.end())
+    }
+
+    /// The newest record whose epoch is known. It reads older files only where the newest has no such record.
+    pub(super) fn newest_mark(&self, store: &Store, of: &TopicPartition) -> Result<Option<RecordMark>> {
+        let Some(newest) = &self.newest else { return Ok(None) };
+        if newest.newest.is_some() {
+            return Ok(newest.newest);
+        }
+        for &start in self.listing.starts.iter().rev().take(MARK_COMMITS).skip(1) {
+            if let Some(mark) = entry_of(store, of, start)?.newest {
+                return Ok(Some(mark));
             }
-            Landed::Nothing => None,
+        }
+        Ok(None)
+    }
+
+    /// Takes away the unfinished files of all whose commits start below this position: they must not land any more.
+    ///
+    /// Whoever names a file at `position` after this leaves nothing behind that could take an older name. Who begins a file
+    /// later will see that one when it asks.
+    pub(super) fn stop_overtaken(&self, position: i64) -> Result<()> {
+        for (_, path) in self.listing.temporaries.iter().filter(|(start, _)| *start < position) {
+            take_away(path).map_err(|error| trouble::disk("stop an overtaken writer", path, error))?;
+        }
+        Ok(())
+    }
+
+    /// The same for the sake of the room alone.
+    pub(super) fn clean_up(&self, position: i64) {
+        for (_, path) in self.listing.temporaries.iter().filter(|(start, _)| *start < position) {
+            if let Err(error) = take_away(path) {
+                tracing::debug!(path = %path.display(), %error, "an unfinished file stays");
+            }
+        }
+        for path in &self.listing.foreign {
+            tracing::warn!(path = %path.display(), "a file in the landing is not RDP's; readers of the folder may see it");
         }
     }
 }
@@ -80,53 +84,20 @@ pub(super) fn entry_of(store: &Store, of: &TopicPartition, start: i64) -> Result
     Ok(entry)
 }
 
-/// Lets a commit of this range pass, or not. Claims the partition's first commit where there is none.
-///
-/// # Errors
-/// [`Conflict`](ErrorKind::Conflict) where the partition's position is not the range's start.
-pub(super) fn pass(store: &Store, of: &TopicPartition, range: OffsetRange, window: &WindowInfo) -> Result<()> {
-    let position = match Landed::read(store, of)? {
-        Landed::Newest(entry) => entry.range.end(),
-        Landed::Claimed(origin) => origin.start,
-        Landed::Nothing => claim(store, of, range.start(), window)?.start,
-    };
-    match position == range.start() {
-        true => Ok(()),
-        false => Err(overtaken(of, range, &format!("it has landed up to {position}"))),
-    }
-}
-
 /// The error of a writer that somebody else was quicker than.
 pub(super) fn overtaken(of: &TopicPartition, range: OffsetRange, how: &str) -> Error {
     Error::new(ErrorKind::Conflict, format!("land {of} {range}: another writer was there: {how}"))
         .with_help("nothing of this range became visible; start again to go on from the landed position")
 }
 
-/// Creates the origin, or reads the one that somebody else created.
-fn claim(store: &Store, of: &TopicPartition, start: i64, window: &WindowInfo) -> Result<Origin> {
-    let origin = Origin { start, window: window.id.clone(), source: window.source(&of.topic) };
-    let content = serde_json::to_vec(&origin)
-        .map_err(|error| Error::internal("write a partition's origin as JSON").with_source(error))?;
-    let temporary = store.temporary(of, start, &window.id)?;
-    let path = layout::partition_folder(store.root(), of)?.join(layout::ORIGIN);
-    let is_ours = store.put_if_absent(temporary, &path, &content)?;
-    failpoint::pass("origin_claimed")?;
-    // Also where it is not ours: its writer may have died before it made the name durable.
-    store.sync_way_to(of)?;
-    match is_ours {
-        true => Ok(origin),
-        false => read_origin(store, of)?
-            .ok_or_else(|| trouble::disk("read", &path, io::Error::from(io::ErrorKind::NotFound))),
+fn take_away(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        // It has its name by now, or its writer gave it up.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => {
+            tracing::info!(path = %path.display(), "removed the unfinished file of an overtaken writer");
+            Ok(())
+        }
     }
-}
-
-fn read_origin(store: &Store, of: &TopicPartition) -> Result<Option<Origin>> {
-    let path = layout::partition_folder(store.root(), of)?.join(layout::ORIGIN);
-    let content = match fs::read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        content => content.map_err(|error| trouble::disk("read", &path, error))?,
-    };
-    serde_json::from_slice(&content)
-        .map(Some)
-        .map_err(|error| trouble::damaged(&path, "it is not the claim that was written").with_source(error))
 }

@@ -22,6 +22,7 @@ use crate::sink::WindowId;
 pub(super) struct Place {
     pub(super) store: Arc<Store>,
     pub(super) topic_partition: TopicPartition,
+    /// Its first row's offset, and in the end where its commit starts.
     pub(super) start: i64,
     pub(super) window: WindowId,
 }
@@ -85,6 +86,20 @@ impl UnsealedFile {
             self.spill()?;
         }
         self.pending = Vec::new();
+        Ok(())
+    }
+
+    /// Says at which position its commit starts, which may lie below its first row. From here on its name tells, so that
+    /// whoever lands from a later position knows that this file must not land any more.
+    pub(super) fn start_at(&mut self, start: i64) -> Result<()> {
+        if self.place.start == start {
+            return Ok(());
+        }
+        self.place.start = start;
+        if let Some(file) = self.file.take() {
+            let (file, path) = file.into_parts();
+            self.file = Some(NamedTempFile::from_parts(file, self.place.store.restart(path, start)?));
+        }
         Ok(())
     }
 

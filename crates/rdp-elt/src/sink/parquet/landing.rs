@@ -1,7 +1,7 @@
 //! The rows of one poll window on their way into landed files, and the commit that makes them visible.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,7 +17,7 @@ use super::{Landings, blocking};
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
-use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Landing, LedgerEntry, Receipt, WindowInfo};
 
 /// The open files of one window, one per partition.
@@ -63,35 +63,69 @@ impl ParquetLanding {
     }
 
     /// The whole commit; it blocks.
-    fn land(mut self, ranges: &OffsetRanges) -> Result<Receipt> {
+    fn land(self, ranges: &OffsetRanges) -> Result<Receipt> {
+        let whole = self.make_whole(ranges)?;
+        let passed = whole.pass_fences()?;
+        failpoint::pass("fence_passed")?;
+        passed.name()
+    }
+
+    /// First the files, and then the fences: a commit that finds its start free must have a file by then that whoever
+    /// overtakes it can take away.
+    pub(super) fn make_whole(mut self, ranges: &OffsetRanges) -> Result<WholeWindow> {
         if self.has_failed {
             return Err(Error::internal("a window of which an append failed cannot be committed"));
         }
-        let moving = || ranges.iter().filter(|(_, range)| !range.is_empty());
-        let files: Vec<_> = moving().map(|(of, range)| (of, *range, self.writers.remove(of))).collect();
+        let moving = ranges.iter().filter(|(_, range)| !range.is_empty());
+        let files: Vec<_> = moving.map(|(of, range)| (of, *range, self.writers.remove(of))).collect();
         if let Some(partition) = self.writers.keys().next() {
             return Err(Error::internal(format!("land {partition}: it has rows and no range")));
         }
-        let (landings, window) = (&*self.landings, &self.window);
-
-        // All fences first: a window that was overtaken in one partition lands in none.
-        in_parallel(WAITING, moving().collect(), |(of, range)| landings.pass_fence(of, *range, window))?;
-        failpoint::pass("fence_passed")?;
         let mut durable = Vec::with_capacity(files.len());
         let mut files = files.into_iter().peekable();
         while files.peek().is_some() {
-            durable.extend(write(landings, window, files.by_ref().take(OPEN_FILES).collect())?);
+            durable.extend(write(&self.landings, &self.window, files.by_ref().take(OPEN_FILES).collect())?);
         }
+        Ok(WholeWindow { landings: self.landings, files: durable, positions: ranges.ends() })
+    }
+}
 
-        let mut receipt = Receipt { positions: ranges.ends(), landed_bytes: 0 };
-        let mut landed = Vec::with_capacity(durable.len());
-        for DurableFile { entry, temporary, length } in durable {
+/// A window whose files are whole and durable, and have not asked yet whether they may land.
+pub(super) struct WholeWindow {
+    landings: Arc<Landings>,
+    files: Vec<DurableFile>,
+    positions: Positions,
+}
+
+/// A window that may land.
+pub(super) struct PassedWindow {
+    whole: WholeWindow,
+    /// Topics with a partition of which nothing has landed before: its folder may be new.
+    begun: BTreeSet<Arc<str>>,
+}
+
+impl WholeWindow {
+    /// All fences before the first name: a window that was overtaken in one partition lands in none.
+    pub(super) fn pass_fences(self) -> Result<PassedWindow> {
+        let begun = self.landings.pass_fences(&self.files.iter().map(|file| &file.entry).collect::<Vec<_>>())?;
+        Ok(PassedWindow { whole: self, begun })
+    }
+}
+
+impl PassedWindow {
+    /// Makes the files visible.
+    pub(super) fn name(self) -> Result<Receipt> {
+        let PassedWindow { whole: WholeWindow { landings, files, positions }, begun } = self;
+        let mut receipt = Receipt { positions, landed_bytes: 0 };
+        let mut landed = Vec::with_capacity(files.len());
+        for DurableFile { entry, temporary, length } in files {
             landings.name(temporary, &entry)?;
             failpoint::pass("file_visible")?;
             receipt.landed_bytes += length;
             landed.push(entry);
         }
         in_parallel(WAITING, landed.iter().collect(), |entry| landings.store.sync_partition(&entry.topic_partition))?;
+        in_parallel(WAITING, begun.into_iter().collect(), |topic| landings.store.sync_topic(&topic))?;
         failpoint::pass("names_durable")?;
         landings.remember(landed);
         Ok(receipt)

@@ -3,15 +3,15 @@
 //! A landed file is `topic=<t>/partition=<p>/<start, 20 digits>.parquet`. Its name depends on nothing but the partition
 //! and the position at which it starts, so two writers at one position want one name, and only one of them gets it. The
 //! digits are padded so that names sort as offsets do.
+//!
+//! Beside the partitions' folders lie the topic's claims, `_claim.<number, 6 digits>.json`. Readers skip names that begin
+//! with `_`.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
-
-/// Who claimed a partition's first commit, and where it starts. Readers skip names that begin with `_`.
-pub(super) const ORIGIN: &str = "_origin.json";
 
 /// The folder of a topic.
 ///
@@ -54,10 +54,40 @@ pub(super) fn temporary_prefix(start: i64, window: &WindowId) -> String {
 /// How such a name ends.
 pub(super) const TEMPORARY_SUFFIX: &str = ".tmp";
 
-/// The first offset of a file that is still being written, or was when its writer died.
+/// The start in the name of a file that is still being written, or was when its writer died: never below the position
+/// at which its commit starts, and that position itself once the commit asks whether it may land.
 pub(super) fn temporary_start(name: &str) -> Option<i64> {
     let name = name.strip_prefix('.')?.strip_suffix(TEMPORARY_SUFFIX)?;
     twenty_digits(name.get(..20)?).filter(|_| name[20..].starts_with('.'))
+}
+
+/// The same name with another start.
+pub(super) fn temporary_restarted(name: &str, start: i64) -> Option<String> {
+    temporary_start(name)?;
+    Some(format!(".{start:020}{}", &name[21..]))
+}
+
+/// The name of a topic's claim of this number.
+pub(super) fn claim_name(number: u32) -> String {
+    format!("_claim.{number:06}.json")
+}
+
+/// The number of the claim of this name; `None` for a name that is not one of ours.
+pub(super) fn claim_number(name: &str) -> Option<u32> {
+    let number = name.strip_prefix("_claim.")?.strip_suffix(".json")?.parse().ok()?;
+    (claim_name(number) == name).then_some(number)
+}
+
+/// How the name of a claim begins that is still being written.
+pub(super) fn claim_temporary_prefix(number: u32) -> String {
+    format!("._claim.{number:06}.")
+}
+
+/// The number that a claim wants that is still being written, or was when its writer died.
+pub(super) fn claim_temporary_number(name: &str) -> Option<u32> {
+    let rest = name.strip_prefix("._claim.")?.strip_suffix(TEMPORARY_SUFFIX)?;
+    let (number, _) = rest.split_once('.')?;
+    number.parse().ok()
 }
 
 fn twenty_digits(text: &str) -> Option<i64> {
@@ -88,6 +118,26 @@ mod tests {
         assert_eq!(temporary_start(&name), Some(7));
         assert!(name.starts_with('.') && !name.ends_with(".parquet"));
         assert_eq!(start_of(&name), None);
+    }
+
+    #[test]
+    fn a_file_being_written_gets_another_start_and_stays_itself() {
+        let window = WindowId::generate();
+        let named = |start| format!("{}x1y2z3{TEMPORARY_SUFFIX}", temporary_prefix(start, &window));
+        assert_eq!(temporary_restarted(&named(120), 100), Some(named(100)));
+        assert_eq!(temporary_restarted("notes.txt", 100), None);
+    }
+
+    #[test]
+    fn a_claim_is_known_by_its_number_and_hidden_while_it_is_written() {
+        assert_eq!(claim_number(&claim_name(3)), Some(3));
+        assert_eq!(claim_number(&claim_name(1_000_000)), Some(1_000_000));
+        for name in ["_claim.3.json", "_claim.00000x.json", "_origin.json", "._claim.000003.a.tmp"] {
+            assert_eq!(claim_number(name), None, "{name}");
+        }
+        let temporary = format!("{}a1{TEMPORARY_SUFFIX}", claim_temporary_prefix(3));
+        assert_eq!(claim_temporary_number(&temporary), Some(3));
+        assert_eq!(temporary_start(&temporary), None);
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! Parquet files in a local folder: one file per partition and window, exactly-once without a manifest.
 //!
 //! Any reader can glob `landing/**/*.parquet`. What a file covers is in its footer, so rows and position become visible by
-//! one step: the file gets its name. The name is a function of the position at which the file starts, and is never given
-//! twice; that is the fence. `docs/adr/001-parquet-fence.md` has the reasoning.
+//! one step: the file gets its name. The name is a function of the position at which the file starts, so of two writers at
+//! one position one gets it; that is the fence. `docs/adr/001-parquet-fence.md` has the reasoning.
 //!
 //! The way of a window: [`landing`] takes rows, [`writer`] encodes them ([`encoding`] says how) into a [`file`] without a
-//! name, [`fence`] lets the commit pass, [`store`] gives the name. [`footer`] reads it all back.
+//! name, [`fence`] lets the commit pass, [`store`] gives the name. [`footer`] reads it all back. Where a partition begins of
+//! which nothing has landed is in the [`claims`].
 
+mod claims;
 mod encoding;
 mod fence;
 mod file;
@@ -17,7 +19,7 @@ mod store;
 mod trouble;
 mod writer;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -27,15 +29,16 @@ use async_trait::async_trait;
 use parquet::basic::ZstdLevel;
 use tempfile::TempPath;
 
+use self::claims::{ClaimedStart, Claims, Wanted};
 use self::encoding::TopicEncoding;
-use self::fence::Landed;
+use self::fence::Look;
 use self::footer::Footer;
 use self::landing::{ParquetLanding, WAITING, in_parallel, lock};
-use self::store::Store;
+use self::store::{Named, Store, TopicListing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LandedPosition, Landing, LedgerEntry, Sink, WindowInfo};
+use crate::sink::{Claim, LandedPosition, Landing, LedgerEntry, Sink, WindowInfo};
 
 /// How Parquet files are written; what lands does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -106,11 +109,17 @@ impl Sink for ParquetSink {
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let (landings, of) = (self.0.clone(), of.to_vec());
-        blocking(move || {
-            let read = in_parallel(WAITING, of, |partition| Ok((landings.read_position(&partition)?, partition)))?;
-            Ok(read.into_iter().filter_map(|(position, partition)| Some((partition, position?))).collect())
-        })
-        .await
+        blocking(move || landings.read_positions(of)).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<()> {
+        let (landings, claim) = (self.0.clone(), claim.clone());
+        blocking(move || landings.claim(&claim)).await
+    }
+
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+        let (store, topic) = (self.0.store.clone(), topic.to_owned());
+        blocking(move || Ok(Claims::read(&store, &topic)?.partition_count)).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -138,43 +147,101 @@ impl Sink for ParquetSink {
 }
 
 impl Landings {
-    fn read_position(&self, of: &TopicPartition) -> Result<Option<LandedPosition>> {
-        let landed = Landed::read(&self.store, of)?;
-        let position = landed.position();
-        self.refuse_going_back(of, position.as_ref().map(|landed| landed.position))?;
-        if let Landed::Newest(entry) = &landed {
-            self.note(of, entry.range);
-        }
-        if let Some(position) = &position {
-            self.clean_up(of, position.position);
-        }
-        Ok(position)
-    }
+    fn read_positions(&self, of: Vec<TopicPartition>) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        let looks = in_parallel(WAITING, of, |of| {
+            let look = Look::at(&self.store, &of)?;
+            let mark = look.newest_mark(&self.store, &of)?;
+            Ok((of, look, mark))
+        })?;
+        let nothing_of = looks.iter().filter(|(_, look, _)| look.newest.is_none()).map(|(of, ..)| of);
+        let claims = self.read_claims(nothing_of.map(|of| of.topic.clone()).collect())?;
 
-    /// Removes what writers left that were overtaken or died. What starts at the position or later may be alive.
-    fn clean_up(&self, of: &TopicPartition, position: i64) {
-        let Ok(listing) = self.store.list(of) else { return };
-        for (_, path) in listing.temporaries.into_iter().filter(|(start, _)| *start < position) {
-            match std::fs::remove_file(&path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed the unfinished file of an overtaken writer"),
-                Err(error) => tracing::debug!(path = %path.display(), %error, "an unfinished file stays"),
+        let mut positions = BTreeMap::new();
+        for (of, look, mark) in looks {
+            let position = match &look.newest {
+                Some(entry) => Some(LandedPosition {
+                    position: entry.range.end(),
+                    window: Some(entry.window.clone()),
+                    source: entry.source.clone(),
+                    newest: mark,
+                }),
+                None => claimed_start(&claims, &of).map(|ClaimedStart { start, source }| LandedPosition {
+                    position: *start,
+                    window: None,
+                    source: source.clone(),
+                    newest: None,
+                }),
+            };
+            self.refuse_going_back(&of, position.as_ref().map(|landed| landed.position))?;
+            if let Some(entry) = &look.newest {
+                self.note(&of, entry.range);
+            }
+            if let Some(position) = position {
+                look.clean_up(position.position);
+                positions.insert(of, position);
             }
         }
-        for path in listing.foreign {
-            tracing::warn!(path = %path.display(), "a file in the landing is not RDP's; readers of the folder may see it");
-        }
+        Ok(positions)
     }
 
-    fn pass_fence(&self, of: &TopicPartition, range: OffsetRange, window: &WindowInfo) -> Result<()> {
-        let known = lock(&self.known).get(of).copied();
-        if let Some(newest) = known.filter(|newest| newest.end() == range.start()) {
-            // Whoever landed after this file had to take the name that we are about to ask for.
-            if self.store.file(of, newest.start())?.exists() {
-                return Ok(());
-            }
-            self.refuse_going_back(of, Landed::read(&self.store, of)?.position().map(|landed| landed.position))?;
+    fn read_claims(&self, topics: BTreeSet<Arc<str>>) -> Result<BTreeMap<Arc<str>, Claims>> {
+        let topics = topics.into_iter().collect();
+        let claims =
+            in_parallel(WAITING, topics, |topic: Arc<str>| Ok((topic.clone(), Claims::read(&self.store, &topic)?)));
+        Ok(claims?.into_iter().collect())
+    }
+
+    fn claim(&self, claim: &Claim) -> Result<()> {
+        claim.check()?;
+        let claims = Claims::read(&self.store, &claim.topic)?;
+        let unclaimed = claim.starts.iter().filter(|(partition, _)| !claims.starts.contains_key(partition));
+        let starts = in_parallel(WAITING, unclaimed.collect(), |(partition, start)| {
+            let of = TopicPartition::new(claim.topic.clone(), *partition);
+            Ok(self.store.list(&of)?.starts.is_empty().then_some((*partition, *start)))
+        })?;
+        let wanted = Wanted {
+            topic: &claim.topic,
+            source: claim.source.clone(),
+            partition_count: Some(claim.partition_count),
+            starts: starts.into_iter().flatten().collect(),
+        };
+        Claims::make(&self.store, &wanted).map(|_| ())
+    }
+
+    /// Lets the commit of all these pass or none, and stops whom it has overtaken. Every file is whole, durable and bears
+    /// its range's start by now: whoever overtakes this commit after the look knows what to take away.
+    ///
+    /// Answers with the topics that have a partition whose first file this is.
+    fn pass_fences(&self, entries: &[&LedgerEntry]) -> Result<BTreeSet<Arc<str>>> {
+        let looks = in_parallel(WAITING, entries.to_vec(), |entry| Look::at(&self.store, &entry.topic_partition))?;
+        for (entry, look) in entries.iter().zip(&looks) {
+            self.refuse_going_back(&entry.topic_partition, look.end())?;
+            starts_at(look.end(), entry)?;
         }
-        fence::pass(&self.store, of, range, window)
+        let firsts = entries.iter().zip(&looks).filter(|(_, look)| look.newest.is_none()).map(|(entry, _)| *entry);
+        let claims = self.claim_starts(firsts)?;
+        for (entry, _) in entries.iter().zip(&looks).filter(|(_, look)| look.newest.is_none()) {
+            starts_at(claimed_start(&claims, &entry.topic_partition).map(|claimed| claimed.start), entry)?;
+        }
+        in_parallel(WAITING, entries.iter().zip(&looks).collect(), |(entry, look)| {
+            look.stop_overtaken(entry.range.start())
+        })?;
+        Ok(claims.into_keys().collect())
+    }
+
+    /// What is claimed of the topics of these first commits, once each of them is: what nobody has claimed is claimed here.
+    fn claim_starts<'a>(&self, firsts: impl Iterator<Item = &'a LedgerEntry>) -> Result<BTreeMap<Arc<str>, Claims>> {
+        let mut wanted = BTreeMap::<Arc<str>, Wanted<'a>>::new();
+        for LedgerEntry { topic_partition: of, range, source, .. } in firsts {
+            let of_topic = wanted.entry(of.topic.clone()).or_insert_with(|| Wanted {
+                topic: &of.topic,
+                source: source.clone(),
+                partition_count: None,
+                starts: BTreeMap::new(),
+            });
+            of_topic.starts.insert(of.partition, range.start());
+        }
+        wanted.into_iter().map(|(topic, wanted)| Ok((topic, Claims::make(&self.store, &wanted)?))).collect()
     }
 
     fn refuse_going_back(&self, of: &TopicPartition, position: Option<i64>) -> Result<()> {
@@ -194,18 +261,32 @@ impl Landings {
         .with_help("put the files back; or, if they were removed on purpose, start again to land from what is left"))
     }
 
-    /// Gives a file its name, or finds out whose file has it.
+    /// Gives a file its name, or finds out why it cannot have it.
     fn name(&self, temporary: TempPath, entry: &LedgerEntry) -> Result<()> {
         let of = &entry.topic_partition;
         let path = self.store.file(of, entry.range.start())?;
-        if self.store.name(temporary, &path)? {
+        if self.store.name(temporary, &path)? == Named::Given {
             return Ok(());
         }
-        let landed = fence::entry_of(&self.store, of, entry.range.start())?;
-        if landed.window == entry.window && landed.range == entry.range {
-            return Ok(());
+        let look = Look::at(&self.store, of)?;
+        if look.listing.starts.contains(&entry.range.start()) {
+            let landed = fence::entry_of(&self.store, of, entry.range.start())?;
+            if landed.window == entry.window && landed.range == entry.range {
+                return Ok(());
+            }
+            return Err(fence::overtaken(
+                of,
+                entry.range,
+                &format!("window {} landed {}", landed.window, landed.range),
+            ));
         }
-        Err(fence::overtaken(of, entry.range, &format!("window {} landed {}", landed.window, landed.range)))
+        match look.end() {
+            Some(end) if end > entry.range.start() => {
+                Err(fence::overtaken(of, entry.range, &format!("it has landed up to {end}")))
+            }
+            // Nobody has landed past it: the unfinished file, or the folder with it, went away by other hands.
+            _ => Err(trouble::disk("give a landed file its name", &path, std::io::ErrorKind::NotFound.into())),
+        }
     }
 
     fn remember(&self, landed: Vec<LedgerEntry>) {
@@ -223,7 +304,7 @@ impl Landings {
     }
 
     fn read_ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        let (partitions, mut foreign) = self.store.partitions(topic)?;
+        let TopicListing { partitions, mut foreign, .. } = self.store.list_topic(topic)?;
         let mut files = Vec::new();
         for partition in partitions {
             let partition = TopicPartition::new(topic, partition);
@@ -277,6 +358,20 @@ impl Landings {
                 .with_source(error)
         })
     }
+}
+
+fn starts_at(position: Option<i64>, entry: &LedgerEntry) -> Result<()> {
+    match position.filter(|position| *position != entry.range.start()) {
+        Some(position) => {
+            let how = format!("it has landed up to {position}");
+            Err(fence::overtaken(&entry.topic_partition, entry.range, &how))
+        }
+        None => Ok(()),
+    }
+}
+
+fn claimed_start<'a>(claims: &'a BTreeMap<Arc<str>, Claims>, of: &TopicPartition) -> Option<&'a ClaimedStart> {
+    claims.get(&of.topic)?.starts.get(&of.partition)
 }
 
 /// The columns of a topic of which nothing is known yet.

@@ -10,7 +10,7 @@ use tempfile::{NamedTempFile, TempPath};
 
 use super::layout;
 use super::trouble;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
 
@@ -25,12 +25,34 @@ pub(super) struct Store {
 pub(super) struct Listing {
     /// Where the landed files start, ascending.
     pub(super) starts: Vec<i64>,
-    /// Files being written, or left by a writer that died, with their first offsets.
+    /// Files being written, or left by a writer that died, with the starts in their names.
     pub(super) temporaries: Vec<(i64, PathBuf)>,
     /// What RDP did not put there.
     pub(super) foreign: Vec<PathBuf>,
-    /// Whether a first commit was claimed.
-    pub(super) has_origin: bool,
+}
+
+/// What lies in a topic's folder.
+#[derive(Debug, Default)]
+pub(super) struct TopicListing {
+    /// The partitions that have a folder, ascending.
+    pub(super) partitions: Vec<i32>,
+    /// The numbers of the claims, ascending.
+    pub(super) claims: Vec<u32>,
+    /// Claims being written, or left by a writer that died, with the numbers that they want.
+    pub(super) claim_temporaries: Vec<(u32, PathBuf)>,
+    /// What RDP did not put there.
+    pub(super) foreign: Vec<PathBuf>,
+}
+
+/// What became of a file that wanted a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Named {
+    /// It has it.
+    Given,
+    /// Another file bears it, and ours is gone.
+    Taken,
+    /// Ours was taken away before.
+    Gone,
 }
 
 impl Store {
@@ -61,8 +83,6 @@ impl Store {
                 listing.starts.push(start);
             } else if let Some(start) = layout::temporary_start(name) {
                 listing.temporaries.push((start, path));
-            } else if name == layout::ORIGIN {
-                listing.has_origin = true;
             } else {
                 listing.foreign.push(path);
             }
@@ -71,53 +91,71 @@ impl Store {
         Ok(listing)
     }
 
-    /// The partitions of a topic that have a folder, ascending, and what else lies in the topic's folder.
-    pub(super) fn partitions(&self, topic: &str) -> Result<(Vec<i32>, Vec<PathBuf>)> {
-        let (mut partitions, mut foreign) = (Vec::new(), Vec::new());
+    /// What lies in a topic's folder; nothing where there is no folder.
+    pub(super) fn list_topic(&self, topic: &str) -> Result<TopicListing> {
+        let mut listing = TopicListing::default();
         for path in entries(&layout::topic_folder(&self.root, topic)?)? {
-            match path.file_name().and_then(|name| name.to_str()).and_then(layout::partition_of) {
-                Some(partition) => partitions.push(partition),
-                None => foreign.push(path),
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            if let Some(partition) = layout::partition_of(name) {
+                listing.partitions.push(partition);
+            } else if let Some(number) = layout::claim_number(name) {
+                listing.claims.push(number);
+            } else if let Some(number) = layout::claim_temporary_number(name) {
+                listing.claim_temporaries.push((number, path));
+            } else {
+                listing.foreign.push(path);
             }
         }
-        partitions.sort_unstable();
-        Ok((partitions, foreign))
+        listing.partitions.sort_unstable();
+        listing.claims.sort_unstable();
+        Ok(listing)
+    }
+
+    /// The path of a topic's claim.
+    pub(super) fn claim(&self, topic: &str, number: u32) -> Result<PathBuf> {
+        Ok(layout::topic_folder(&self.root, topic)?.join(layout::claim_name(number)))
     }
 
     /// A new file in a partition's folder under a name that no reader globs; it goes away when dropped.
     pub(super) fn temporary(&self, of: &TopicPartition, start: i64, window: &WindowId) -> Result<NamedTempFile> {
-        let folder = layout::partition_folder(&self.root, of)?;
-        let prefix = layout::temporary_prefix(start, window);
-        let create = || {
-            // Landed files are for others to read: the umask decides, as for any other file.
-            let readable = Permissions::from_mode(0o666);
-            let mut file = tempfile::Builder::new();
-            file.prefix(&prefix).suffix(layout::TEMPORARY_SUFFIX).permissions(readable).tempfile_in(&folder)
+        temporary_in(&layout::partition_folder(&self.root, of)?, &layout::temporary_prefix(start, window))
+    }
+
+    /// Puts another start into the name of a file being written. One that was taken away stays so: nothing can name it.
+    pub(super) fn restart(&self, temporary: TempPath, start: i64) -> Result<TempPath> {
+        let name = temporary.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(name) = layout::temporary_restarted(name, start) else {
+            return Err(Error::internal(format!("{} is not a file being written", temporary.display())));
         };
-        match create() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                make_folder(&folder)?;
-                create()
-            }
-            created => created,
+        let path = temporary.with_file_name(name);
+        match fs::rename(&temporary, &path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(temporary),
+            renamed => renamed.map_err(|error| trouble::disk("write beside the landing", &path, error))?,
         }
-        .map_err(|error| trouble::disk("write beside the landing", &folder, error))
+        TempPath::try_from_path(&path).map_err(|error| trouble::disk("write beside the landing", &path, error))
     }
 
-    /// Gives a durable file its name; `false` where another file bears it already, and then ours is gone.
-    pub(super) fn name(&self, temporary: TempPath, path: &Path) -> Result<bool> {
+    /// Gives a durable file its name, in one step that fails where the name is given already or the file was taken away.
+    pub(super) fn name(&self, temporary: TempPath, path: &Path) -> Result<Named> {
         match temporary.persist_noclobber(path) {
-            Ok(()) => Ok(true),
-            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-            Err(refused) => Err(trouble::disk("give a landed file its name", path, refused.error)),
+            Ok(()) => Ok(Named::Given),
+            Err(refused) => match refused.error.kind() {
+                io::ErrorKind::AlreadyExists => Ok(Named::Taken),
+                io::ErrorKind::NotFound => Ok(Named::Gone),
+                _ => Err(trouble::disk("give a landed file its name", path, refused.error)),
+            },
         }
     }
 
-    /// Creates a small file with this content, durably, unless one of that name exists: then `false`.
-    pub(super) fn put_if_absent(&self, mut temporary: NamedTempFile, path: &Path, content: &[u8]) -> Result<bool> {
-        let written = temporary.write_all(content).and_then(|()| temporary.as_file().sync_all());
-        written.map_err(|error| trouble::disk("write", path, error))?;
-        self.name(temporary.into_temp_path(), path)
+    /// Writes a claim of this number, whole and on the disk, unless there is one.
+    pub(super) fn put_claim(&self, topic: &str, number: u32, content: &[u8]) -> Result<Named> {
+        let path = self.claim(topic, number)?;
+        let folder = layout::topic_folder(&self.root, topic)?;
+        let mut temporary = temporary_in(&folder, &layout::claim_temporary_prefix(number))?;
+        // `NamedTempFile`'s own `Write` puts the path into the error and loses its code.
+        let written = temporary.as_file_mut().write_all(content).and_then(|()| temporary.as_file().sync_all());
+        written.map_err(|error| trouble::disk("write", &path, error))?;
+        self.name(temporary.into_temp_path(), &path)
     }
 
     /// Makes the names in a partition's folder durable.
@@ -125,12 +163,28 @@ impl Store {
         sync_folder(&layout::partition_folder(&self.root, of)?)
     }
 
-    /// Makes a partition's folder durable, from the landing down.
-    pub(super) fn sync_way_to(&self, of: &TopicPartition) -> Result<()> {
+    /// Makes the names in a topic's folder durable, and the folder itself: whoever made them may have died before.
+    pub(super) fn sync_topic(&self, topic: &str) -> Result<()> {
         sync_folder(&self.root)?;
-        sync_folder(&layout::topic_folder(&self.root, &of.topic)?)?;
-        self.sync_partition(of)
+        sync_folder(&layout::topic_folder(&self.root, topic)?)
     }
+}
+
+fn temporary_in(folder: &Path, prefix: &str) -> Result<NamedTempFile> {
+    let create = || {
+        // Landed files are for others to read: the umask decides, as for any other file.
+        let readable = Permissions::from_mode(0o666);
+        let mut file = tempfile::Builder::new();
+        file.prefix(prefix).suffix(layout::TEMPORARY_SUFFIX).permissions(readable).tempfile_in(folder)
+    };
+    match create() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            make_folder(folder)?;
+            create()
+        }
+        created => created,
+    }
+    .map_err(|error| trouble::disk("write beside the landing", folder, error))
 }
 
 /// Makes a folder with all that is missing above it; what was made survives power loss.

@@ -56,6 +56,14 @@ pub(super) fn damaged(path: &Path, what: impl Display) -> Error {
     )
 }
 
+/// A claim that is not what was written: where its partitions begin is not known then.
+pub(super) fn damaged_claim(path: &Path, what: impl Display) -> Error {
+    Error::new(ErrorKind::Data, format!("claim is damaged: path={}: {what}", path.display())).with_help(
+        "restore the file from a copy; or, where all of its partitions have landed, move it out of the landing: landed \
+         files say themselves how far they reach",
+    )
+}
+
 /// A file in the landing that RDP did not write.
 pub(super) fn foreign(path: &Path, what: impl Display) -> Error {
     Error::new(ErrorKind::Data, format!("file in the landing is not RDP's: path={}: {what}", path.display()))

@@ -14,7 +14,7 @@ use super::footer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LedgerEntry, WindowInfo};
+use crate::sink::{LedgerEntry, RecordMark, WindowInfo, newest_mark};
 
 /// Encodes the rows of one partition into a file that has no name yet.
 pub(super) struct PartitionWriter {
@@ -33,6 +33,7 @@ pub(super) struct PartitionWriter {
     record_count: u64,
     quarantined_count: u64,
     tombstone_count: u64,
+    newest: Option<RecordMark>,
 }
 
 /// A whole file and what it lands; not durable yet, and without a name.
@@ -69,6 +70,7 @@ impl PartitionWriter {
             record_count: 0,
             quarantined_count: 0,
             tombstone_count: 0,
+            newest: None,
         })
     }
 
@@ -87,6 +89,7 @@ impl PartitionWriter {
         self.record_count += loaded.rows.num_rows() as u64;
         self.quarantined_count += loaded.quarantined_count;
         self.tombstone_count += loaded.tombstone_count;
+        self.newest = newest_mark(loaded).or(self.newest);
         if self.is_worth_encoding() {
             self.encode_staged()?;
         }
@@ -117,8 +120,10 @@ impl PartitionWriter {
             return Err(Error::internal(message));
         }
         self.encode_staged()?;
+        self.arrow.inner_mut().start_at(range.start())?;
         let entry = LedgerEntry {
-            source: window.source(&self.topic_partition.topic),
+            source: window.source(&self.topic_partition.topic)?,
+            newest: self.newest,
             window: window.id.clone(),
             range,
             record_count: self.record_count,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdp_elt::kafka::{StartPosition, WindowLimits};
 use rdp_elt::load::{LoadOptions, LoadedRows};
-use rdp_elt::sink::{LandedPosition, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+use rdp_elt::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
 use rdp_elt::{LoadEvent, Loader, LoaderOptions, OffsetRanges, Result, TopicPartition, Until};
 use rdp_testing::KafkaServer;
 
@@ -129,6 +129,14 @@ impl Sink for SlowSink {
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         self.memory.positions(of).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<()> {
+        self.memory.claim(claim).await
+    }
+
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+        self.memory.partition_count(topic).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
