@@ -1,5 +1,7 @@
 //! A lane's turns, one by one.
 
+use std::time::Instant;
+
 use super::*;
 use crate::kafka::EmbeddedBroker;
 use crate::load::LoadOptions;
@@ -16,8 +18,8 @@ fn lane_with_a_waiting_slice(runtime: &tokio::runtime::Runtime) -> (EmbeddedBrok
     let shutdown = Shutdown::new();
     let run = Arc::new(runtime.block_on(Run::open(&loader, Until::LogEnd, &shutdown)).expect("opened"));
     let source = run.share_out(1).remove(0);
-    let mut lane = Lane::open(0, source, run, runtime.handle().clone()).expect("opened");
-    assert!(lane.turn().expect("the assignment") == Turn::GoOn);
+    let mut lane = Lane::open(0, source, run, Executor::Runtime(runtime.handle().clone())).expect("opened");
+    assert!(matches!(lane.turn().expect("the assignment"), Turn::GoOn));
 
     let began = Instant::now();
     while !lane.consumer.is_done() {
