@@ -10,7 +10,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::store::{Named, Store};
+use super::store::Store;
 use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::offset::OffsetRanges;
+use crate::sink::SourceIdentity;
 use crate::sink::conformance::{self, land, rows, window};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -125,16 +126,130 @@ async fn what_an_overtaken_writer_left_is_removed_and_what_may_be_alive_is_not()
 }
 
 #[tokio::test]
-async fn a_claim_without_a_file_fences_other_starts() {
+async fn a_writer_that_died_before_its_first_file_leaves_its_claim() {
     let root = TempDir::new().expect("a folder");
     let sink = open(root.path());
-    let claimed = OffsetRange::new(5, 6).expect("a range");
-    sink.0.pass_fence(&orders(), claimed, &window()).expect("nobody was there");
+    drop(passed(&sink, &[5], 5..6).await);
 
     let landed = sink.positions(&[orders()]).await.expect("it reads")[&orders()].clone();
     assert_eq!((landed.position, landed.window), (5, None));
     assert_eq!(land(&sink, &orders(), 0..6).await.expect_err("another start").kind(), ErrorKind::Conflict);
     land(&sink, &orders(), 5..6).await.expect("the claimed start");
+}
+
+#[tokio::test]
+async fn an_overtaken_writer_lands_nothing_where_the_old_file_of_its_name_was_removed() {
+    let (root, sink) = landing().await;
+    // Its rows begin behind its range's start.
+    let zombie = passed(&sink, &[12, 13], 10..15).await;
+
+    let quick = open(root.path());
+    land(&quick, &orders(), 10..20).await.expect("it lands");
+    land(&quick, &orders(), 20..25).await.expect("it lands");
+    for start in [0, 10] {
+        fs::remove_file(file_at(root.path(), start)).expect("old files may be removed");
+    }
+    assert_eq!(zombie.name().expect_err("it was overtaken").kind(), ErrorKind::Conflict);
+    let ranges: Vec<_> = sink.ledger("orders").await.expect("it reads").iter().map(|entry| entry.range).collect();
+    assert_eq!(ranges, [OffsetRange::new(20, 25).expect("a range")]);
+    assert_eq!(land(&sink, &orders(), 15..30).await.expect_err("it is past that").kind(), ErrorKind::Conflict);
+    land(&sink, &orders(), 25..30).await.expect("the position");
+}
+
+#[tokio::test]
+async fn a_writer_that_has_not_asked_yet_is_stopped_too() {
+    let (root, sink) = landing().await;
+    let slow = whole(&sink, &[12, 13], 10..15).await;
+    let quick = open(root.path());
+    land(&quick, &orders(), 10..20).await.expect("it lands");
+    land(&quick, &orders(), 20..25).await.expect("it lands");
+    fs::remove_file(file_at(root.path(), 10)).expect("old files may be removed");
+    let Err(error) = slow.pass_fences() else { panic!("it was overtaken") };
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_spilled_file_bears_the_start_of_its_range_once_it_is_whole() {
+    let (root, _) = landing().await;
+    let options = ParquetSinkOptions { memory_bytes: 64 << 10, ..Default::default() };
+    let sink = ParquetSink::open(&root.path().display().to_string(), options).expect("it opens");
+    let mut landing = ParquetLanding::new(sink.0.clone(), window());
+    let offsets: Vec<i64> = (40..100_000).collect();
+    landing.append(&rows(&orders(), &offsets)).await.expect("it takes rows");
+    assert_eq!(temporaries(root.path()), [40], "what does not fit into memory is on the disk");
+    let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(10, 100_000).expect("a range"))]);
+    let whole = landing.make_whole(&ranges).expect("it is written");
+    assert_eq!(temporaries(root.path()), [10]);
+    whole.pass_fences().expect("nobody was there").name().expect("it lands");
+    assert_eq!(temporaries(root.path()), [] as [i64; 0]);
+}
+
+#[tokio::test]
+async fn an_unfinished_file_that_somebody_removes_can_be_landed_again() {
+    let (root, sink) = landing().await;
+    let window = passed(&sink, &[10], 10..11).await;
+    let folder = file_at(root.path(), 0).parent().expect("a folder").to_owned();
+    for path in Store::open(root.path().to_owned()).expect("it opens").list(&orders()).expect("it lists").temporaries {
+        fs::remove_file(folder.join(path.1)).expect("it can be removed");
+    }
+    assert_eq!(window.name().expect_err("it is gone").kind(), ErrorKind::Unavailable);
+    land(&sink, &orders(), 10..11).await.expect("nobody was there");
+}
+
+#[tokio::test]
+async fn writers_that_are_not_overtaken_keep_their_files() {
+    let (root, sink) = landing().await;
+    let rival = passed(&sink, &[10, 11], 10..12).await;
+    let next = whole(&sink, &[20], 20..21).await;
+    land(&open(root.path()), &orders(), 10..20).await.expect("it lands");
+    assert_eq!(temporaries(root.path()), [10, 20], "neither starts below 10");
+    assert_eq!(rival.name().expect_err("the name is given").kind(), ErrorKind::Conflict);
+    next.pass_fences().expect("it is at the position").name().expect("it lands");
+}
+
+#[tokio::test]
+async fn a_claim_is_one_file_for_all_its_partitions_and_the_lowest_number_holds() {
+    let root = TempDir::new().expect("a folder");
+    let sink = open(root.path());
+    let claim = |starts: &[(i32, i64)]| Claim {
+        topic: "orders".into(),
+        source: SourceIdentity::default(),
+        partition_count: 3,
+        starts: starts.iter().copied().collect(),
+    };
+    sink.claim(&claim(&[(0, 5), (1, 6)])).await.expect("it is claimed");
+    sink.claim(&claim(&[(0, 7), (1, 8)])).await.expect("it is claimed already");
+    sink.claim(&claim(&[(1, 8), (2, 9)])).await.expect("the rest is claimed");
+    let topic = root.path().join("topic=orders");
+    let mut names: Vec<_> =
+        fs::read_dir(&topic).expect("a folder").map(|entry| entry.expect("it lists").file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["_claim.000000.json", "_claim.000001.json"], "and no other is left");
+
+    // A claim that was slower than it looks.
+    fs::copy(topic.join("_claim.000001.json"), topic.join("_claim.000002.json")).expect("it can be copied");
+    let text = fs::read_to_string(topic.join("_claim.000000.json")).expect("it is text");
+    let starts = sink.positions(&[orders()]).await.expect("it reads");
+    assert_eq!(starts[&orders()].position, 5);
+    assert!(sink.ledger("orders").await.expect("claims are RDP's own").is_empty());
+
+    fs::write(topic.join("_claim.000000.json"), text.replace("\"0\":5", "\"0\":4")).expect("it can be altered");
+    let error = sink.positions(&[orders()]).await.expect_err("it says another start");
+    assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_claim_that_died_while_it_was_written_binds_nobody_and_goes_away() {
+    let root = TempDir::new().expect("a folder");
+    let sink = open(root.path());
+    let topic = root.path().join("topic=orders");
+    fs::create_dir(&topic).expect("it can be made");
+    let dead = topic.join(format!("{}x1{}", layout::claim_temporary_prefix(0), layout::TEMPORARY_SUFFIX));
+    fs::write(&dead, "{").expect("it can be written");
+    assert!(sink.positions(&[orders()]).await.expect("it reads").is_empty());
+    assert!(sink.ledger("orders").await.expect("it is RDP's own").is_empty());
+    land(&sink, &orders(), 3..4).await.expect("nobody was there");
+    assert!(!dead.exists(), "its number is given");
 }
 
 #[tokio::test]
@@ -204,6 +319,27 @@ async fn landing() -> (TempDir, ParquetSink) {
     let sink = open(root.path());
     land(&sink, &orders(), 0..10).await.expect("it lands");
     (root, sink)
+}
+
+/// A window with these rows whose files are whole.
+async fn whole(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> landing::WholeWindow {
+    let mut landing = ParquetLanding::new(sink.0.clone(), window());
+    landing.append(&rows(&orders(), offsets)).await.expect("it takes rows");
+    let range = OffsetRange::new(range.start, range.end).expect("a range");
+    landing.make_whole(&OffsetRanges::from_iter([(orders(), range)])).expect("it is written")
+}
+
+/// The same, frozen between the fence and the name.
+async fn passed(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> landing::PassedWindow {
+    whole(sink, offsets, range).await.pass_fences().expect("it is at the position")
+}
+
+/// The starts in the names of unfinished files, ascending.
+fn temporaries(root: &Path) -> Vec<i64> {
+    let listing = Store::open(root.to_owned()).expect("it opens").list(&orders()).expect("it lists");
+    let mut starts: Vec<_> = listing.temporaries.into_iter().map(|(start, _)| start).collect();
+    starts.sort_unstable();
+    starts
 }
 
 fn open(folder: &Path) -> ParquetSink {
