@@ -69,6 +69,9 @@ impl Progress {
             LoadEvent::Retrying { error, wait } => {
                 self.screen.say(format_args!("not available, again in {}: {error}", seconds(*wait)));
             }
+            LoadEvent::Waiting { reason, since } => {
+                self.screen.say(format_args!("waiting for {}: {reason}", seconds(*since)));
+            }
             LoadEvent::Revoked { partitions } => {
                 self.bar.set_message(format!("{} taken away", counted(partitions.len() as u64, "partition")));
             }

@@ -25,6 +25,8 @@ pub(crate) use cluster::{Survey, SurveyedTopic};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
 pub(crate) use consumer::{Consumer, Polled};
 pub use embedded::EmbeddedBroker;
+#[cfg(test)]
+pub(crate) use fetcher::{Event, Fetched};
 pub(crate) use fetcher::{Fetcher, Place, Rebalance};
 pub(crate) use native::NativeConsumer;
 pub use host::KafkaConsumer;

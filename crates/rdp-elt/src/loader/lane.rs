@@ -140,13 +140,25 @@ impl<F: Fetcher> Lane<F> {
     /// Lands window after window until the run is over.
     pub(super) fn run(mut self) -> Result<LoadReport> {
         loop {
-            match self.turn() {
-                Ok(Turn::GoOn) => {}
-                Ok(Turn::Ended) => return Ok(self.report),
-                Ok(Turn::GaveUp(error)) => return Err(error),
-                Err(error) => self.recover(error)?,
+            if let Some(ended) = self.step() {
+                return ended.map(|()| self.report);
             }
         }
+    }
+
+    /// One turn, and what mends it where it failed. `Some` at the lane's end.
+    pub(super) fn step(&mut self) -> Option<Result<()>> {
+        match self.turn() {
+            Ok(Turn::GoOn) => None,
+            Ok(Turn::Ended) => Some(Ok(())),
+            Ok(Turn::GaveUp(error)) => Some(Err(error)),
+            Err(error) => self.recover(error).err().map(Err),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_report(self) -> LoadReport {
+        self.report
     }
 
     fn turn(&mut self) -> Result<Turn> {

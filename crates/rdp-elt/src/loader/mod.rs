@@ -14,6 +14,8 @@ mod lane;
 mod lookout;
 mod rehearsal;
 mod run;
+#[cfg(test)]
+mod simulation;
 mod source;
 
 use std::sync::Arc;

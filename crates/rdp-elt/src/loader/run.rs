@@ -124,6 +124,12 @@ impl Run {
         (0..lanes).map(|lane| self.builder.clone().without_partitions().partitions(deal.take(lane))).collect()
     }
 
+    /// The partitions as of the run's start.
+    #[cfg(test)]
+    pub(super) fn present(&self) -> &[TopicPartition] {
+        &self.present
+    }
+
     /// Deals out what was not dealt out before. A group sees to it by itself; partitions that were named stay as they are;
     /// and a bounded run ends where the partitions of its start end.
     pub(super) fn deal_out(&self, partitions: impl Iterator<Item = TopicPartition>) {

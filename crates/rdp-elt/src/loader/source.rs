@@ -241,8 +241,8 @@ impl Source {
         survey.topics.retain(|topic, _| wanted.contains(topic));
         for topic in &wanted {
             let Some(seen) = survey.topics.get(topic) else {
-                let error = Error::config(format!("look topic {topic} up: the cluster does not have it"));
-                return Err(error.of_missing_topic());
+                // It was there a moment ago. Whether it is gone is for the lookout to say.
+                return Err(Error::unavailable(format!("look topic {topic} up: the cluster does not have it now")));
             };
             // Also where nothing has landed yet: what was polled, and where reading began, are the first one's.
             self.check_same(topic, seen.identity.clone())?;

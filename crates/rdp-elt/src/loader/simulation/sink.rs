@@ -1,0 +1,100 @@
+//! A sink in memory that is slow, fails, and leaves it open whether it did.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Poll;
+
+use async_trait::async_trait;
+
+use super::world::World;
+use crate::error::{Error, Result};
+use crate::load::LoadedRows;
+use crate::offset::{OffsetRanges, TopicPartition};
+use crate::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+
+pub(super) struct FailingSink {
+    pub(super) within: Arc<MemorySink>,
+    pub(super) world: World,
+}
+
+struct FailingLanding {
+    within: Box<dyn Landing>,
+    world: World,
+}
+
+fn fails(world: &World, what: &'static str, once_in: u32) -> Result<()> {
+    match world.lock().strikes(what, once_in) {
+        true => Err(Error::unavailable(format!("{what}, as the seed has it"))),
+        false => Ok(()),
+    }
+}
+
+#[async_trait]
+impl Sink for FailingSink {
+    fn describe(&self) -> String {
+        "a failing sink".to_owned()
+    }
+
+    async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        fails(&self.world, "positions cannot be read", 40)?;
+        self.within.positions(of).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<()> {
+        fails(&self.world, "claim fails", 8)?;
+        self.within.claim(claim).await?;
+        fails(&self.world, "claim fails after its effect", 8)
+    }
+
+    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+        self.within.partition_count(topic).await
+    }
+
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+        fails(&self.world, "window cannot be opened", 60)?;
+        let within = self.within.open(window).await?;
+        Ok(Box::new(FailingLanding { within, world: self.world.clone() }))
+    }
+
+    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
+        self.within.ledger(topic).await
+    }
+
+    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+        self.within.landed_offsets(entry).await
+    }
+}
+
+#[async_trait]
+impl Landing for FailingLanding {
+    async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
+        self.within.append(rows).await?;
+        fails(&self.world, "append fails", 150)
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.within.memory_bytes()
+    }
+
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
+        let FailingLanding { within, world } = *self;
+        let mut steps = {
+            let mut state = world.lock();
+            let slow = state.strikes("slow commit", 10);
+            state.random.u32(if slow { 500..4_000 } else { 0..6 })
+        };
+        std::future::poll_fn(|_| {
+            steps = steps.saturating_sub(1);
+            if steps == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        fails(&world, "commit fails", 15)?;
+        let receipt = within.commit(ranges).await?;
+        fails(&world, "commit fails after its effect", 15)?;
+        Ok(receipt)
+    }
+
+    async fn discard(self: Box<Self>) {
+        self.within.discard().await;
+    }
+}
