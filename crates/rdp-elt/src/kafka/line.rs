@@ -84,3 +84,30 @@ impl Line {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_hears_nothing_is_given_up_quickly() {
+        // Takes connections and never answers.
+        let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = silent.local_addr().expect("bound");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", address.to_string());
+        let line = Line::open(config).expect("opened");
+        let asked = line.ask(Duration::from_secs(2), |client, wait| client.reach("reach it", wait));
+        assert!(asked.is_err_and(|error| error.is_retryable()));
+        assert!(line.lock().is_none(), "the next to ask opens a new client");
+        let client = line.client().expect("opened");
+        assert!(client.reach("reach it", Duration::from_secs(1)).is_err());
+        line.give_up(&client);
+        let began = Instant::now();
+        drop(client);
+        eprintln!("destroyed in {:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(1), "whoever asks waits for it: {:?}", began.elapsed());
+    }
+}

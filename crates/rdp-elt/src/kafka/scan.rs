@@ -239,6 +239,8 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::RDKafkaApiKey;
+
     use super::*;
     use crate::kafka::EmbeddedBroker;
 
@@ -263,5 +265,37 @@ mod tests {
         let wanted: Vec<(i32, i64)> =
             [(0, 10), (0, 11)].into_iter().chain((90..100).map(|offset| (0, offset))).chain([(1, 0)]).collect();
         assert_eq!(seen, wanted);
+    }
+
+    #[test]
+    fn errors_between_records_take_no_offset_away() {
+        let broker = EmbeddedBroker::start().expect("starts");
+        broker.create_topic("orders", 2).expect("made");
+        for partition in 0..2 {
+            broker.produce_values("orders", partition, 2_000).expect("produced");
+        }
+        let source = KafkaConsumerBuilder::new(broker.brokers())
+            .topics(["orders"])
+            .set("fetch.max.bytes", "2000")
+            .and_then(|source| source.set("message.max.bytes", "1000"))
+            .expect("keys of librdkafka's");
+        let codes = [
+            Response::RD_KAFKA_RESP_ERR_NO_ERROR,
+            Response::RD_KAFKA_RESP_ERR_UNKNOWN,
+            Response::RD_KAFKA_RESP_ERR_NO_ERROR,
+            Response::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            Response::RD_KAFKA_RESP_ERR_UNKNOWN,
+        ];
+        broker.fail_next(RDKafkaApiKey::Fetch, &codes);
+        let all = vec![OffsetRange::new(0, 2_000).expect("a range")];
+        let ranges = (0..2).map(|number| (TopicPartition::new("orders", number), all.clone())).collect();
+        let mut seen = Vec::new();
+        scan_offsets(&source, Isolation::ReadCommitted, &ranges, |partition, offset| {
+            seen.push((partition.partition, offset));
+        })
+        .expect("scanned");
+        seen.sort_unstable();
+        seen.dedup();
+        assert_eq!(seen.len(), 4_000);
     }
 }
