@@ -21,7 +21,7 @@ pub(crate) struct Measured {
     pub(crate) peak_bytes: u64,
 }
 
-/// Runs a command to its end. Blocks. Asked to shut down, it passes the request on to the child, once.
+/// Runs a command to its end. Blocks. Asked to shut down, it passes each of the two requests on to the child.
 pub(crate) fn measure(mut command: Command, shutdown: &Shutdown) -> Result<Measured, Error> {
     let failed = |error| Error::internal("run a measured child process").with_source(error);
     let began = Instant::now();
@@ -51,7 +51,7 @@ pub(crate) fn measure(mut command: Command, shutdown: &Shutdown) -> Result<Measu
 /// Waits for a child by `wait4`, the one call that tells what this child used. The handle must not be waited on after.
 fn wait(child: &Child, shutdown: &Shutdown) -> std::io::Result<(libc::c_int, libc::rusage)> {
     let id = child.id().cast_signed();
-    let mut is_told = false;
+    let mut told = 0;
     loop {
         let mut status = 0;
         // SAFETY: an all-zero rusage is a valid value for wait4 to write over.
@@ -62,7 +62,8 @@ fn wait(child: &Child, shutdown: &Shutdown) -> std::io::Result<(libc::c_int, lib
             -1 => return Err(std::io::Error::last_os_error()),
             _ => return Ok((status, usage)),
         }
-        if shutdown.is_requested() && !std::mem::replace(&mut is_told, true) {
+        if told < u8::from(shutdown.is_requested()) + u8::from(shutdown.is_immediate()) {
+            told += 1;
             // SAFETY: kill takes no pointers, and the child is not reaped, so the id is still its own.
             unsafe { libc::kill(id, libc::SIGTERM) };
         }

@@ -46,7 +46,10 @@ fn run(args: &Args, screen: &Screen) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| rdp_elt::Error::unavailable("start the async runtime").with_source(error))?;
-    runtime.block_on(command::run(&args.command, screen))
+    let outcome = runtime.block_on(command::run(&args.command, screen));
+    // What the command waited for is done. A look-up that it gave up on may still wait for a broker, and nobody for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// Logs go to stderr, above the progress bar where there is one.

@@ -1,6 +1,6 @@
 //! The progress of a run: a bar where stderr is a terminal, and the sums for the summary either way.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -18,6 +18,7 @@ pub(crate) struct Progress {
     windows: AtomicU64,
     files: AtomicU64,
     quarantined: AtomicU64,
+    begun: AtomicBool,
 }
 
 impl Progress {
@@ -38,11 +39,15 @@ impl Progress {
             windows: AtomicU64::new(0),
             files: AtomicU64::new(0),
             quarantined: AtomicU64::new(0),
+            begun: AtomicBool::new(false),
         }
     }
 
     /// Takes one event; quick, since lanes call it.
     pub(crate) fn observe(&self, event: &LoadEvent) {
+        if matches!(event, LoadEvent::Assigned { .. }) {
+            self.begun.store(true, Ordering::SeqCst);
+        }
         match event {
             LoadEvent::Assigned { positions, ends: Some(ends) } => {
                 let left: i64 =
@@ -77,6 +82,11 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// Whether reading has begun: before that there is no window in hand.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// Takes the bar away. Returns the time since the start and the files that were written.

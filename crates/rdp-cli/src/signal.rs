@@ -1,21 +1,44 @@
 //! Ctrl-C and SIGTERM: the first lands the window in hand, the second stops at once.
 
+use std::time::Duration;
+
 use rdp_elt::{Error, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 
+use crate::exit::{Failure, STOPPED};
 use crate::screen::Screen;
 
-/// Asks `shutdown` for the run's end at every signal, until the task is aborted.
+/// Asks `shutdown` for the run's end at every signal, until the task is aborted. At the second one the run has a moment to
+/// end by itself; then the process ends, whatever it waits for: to a landing that is no more than a `kill -9`.
 pub(crate) fn watch(shutdown: &Shutdown, screen: &Screen) -> Result<JoinHandle<()>, Error> {
-    watch_saying(shutdown, screen, LANDING)
+    let for_the_end = screen.clone();
+    let at_once = move || {
+        let screen = for_the_end.clone();
+        // A thread of its own: nothing that hangs may keep it from ending.
+        std::thread::spawn(move || {
+            std::thread::sleep(LAST_MOMENT);
+            screen.show_failure(&Failure::Stopped);
+            std::process::exit(i32::from(STOPPED));
+        });
+    };
+    watch_for(shutdown, screen, LANDING, at_once)
 }
 
-/// The same, with what the person is told at the first, the second and every later signal.
+/// The same, with what the person is told at the first, the second and every later signal, and without an end at once.
 pub(crate) fn watch_saying(
     shutdown: &Shutdown,
     screen: &Screen,
     words: [&'static str; 3],
+) -> Result<JoinHandle<()>, Error> {
+    watch_for(shutdown, screen, words, || {})
+}
+
+fn watch_for(
+    shutdown: &Shutdown,
+    screen: &Screen,
+    words: [&'static str; 3],
+    at_once: impl Fn() + Send + 'static,
 ) -> Result<JoinHandle<()>, Error> {
     let failed = |error| Error::internal("listen to signals").with_source(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
@@ -28,10 +51,16 @@ pub(crate) fn watch_saying(
                 _ = terminate.recv() => {}
             }
             screen.say(words[usize::from(shutdown.is_requested()) + usize::from(shutdown.is_immediate())]);
+            if shutdown.is_requested() && !shutdown.is_immediate() {
+                at_once();
+            }
             shutdown.request();
         }
     }))
 }
+
+/// How long a run that was told to stop at once may take for it.
+const LAST_MOMENT: Duration = Duration::from_millis(500);
 
 const LANDING: [&str; 3] = [
     "stopping: the window in hand lands first; once more stops at once",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdp_elt::config::Config;
-use rdp_elt::{LoadReport, Loader, Shutdown, Until};
+use rdp_elt::{Error, LoadReport, Loader, Shutdown, Until};
 use serde_json::json;
 
 use super::shell_word;
@@ -23,7 +23,7 @@ pub(super) async fn run(path: &Path, until: Until, screen: &Screen) -> Result<()
     signals.abort();
     let landed = landed?;
     screen.output().object(&landed.to_json())?;
-    screen.say(landed.summary(until));
+    screen.say(landed.summary(until, shutdown.is_requested()));
     if shutdown.is_immediate() {
         return Err(Failure::Stopped);
     }
@@ -52,20 +52,41 @@ pub(super) async fn land(
     let name = sink.describe();
     let progress = Arc::new(Progress::start(screen));
     let observer = progress.clone();
-    let report = Loader::new(config.source(), config.load_options(), sink)
+    let loader = Loader::new(config.source(), config.load_options(), sink)
         .with_limits(config.limits())
         .with_options(config.loader_options())
-        .with_observer(move |event| observer.observe(&event))
-        .run(until, shutdown)
-        .await;
+        .with_observer(move |event| observer.observe(&event));
+    let report = tokio::select! {
+        report = loader.run(until, shutdown) => report,
+        stopped = stopped_before_reading(shutdown, &progress) => Err(stopped),
+    };
     let (time, file_count) = progress.finish();
     Ok(Landed { report: report?, time, file_count, sink: name })
 }
 
+/// Waits until the run was asked to end, has had a moment for it, and has not even begun to read: it waits for brokers, and
+/// there is nothing in hand to wait for.
+async fn stopped_before_reading(shutdown: &Shutdown, progress: &Progress) -> Error {
+    loop {
+        while !shutdown.is_requested() || progress.has_begun() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        tokio::time::sleep(MOMENT).await;
+        if !progress.has_begun() {
+            return Error::unavailable("stopped: nothing landed, the brokers had not let it begin to read").with_help(
+                "if nobody asked for the stop too early, check that the brokers run: rdp check CONFIG --connect",
+            );
+        }
+    }
+}
+
 impl Landed {
     /// Two lines for a person. How fast it was is said only of a bounded run: the other one waits most of the time.
-    fn summary(&self, until: Until) -> String {
+    fn summary(&self, until: Until, was_stopped: bool) -> String {
         let report = &self.report;
+        if report.record_count == 0 && was_stopped {
+            return format!("stopped: nothing landed in {} ({})", self.sink, seconds(self.time));
+        }
         if report.record_count == 0 {
             return format!("nothing new to land: {} is up to date ({})", self.sink, seconds(self.time));
         }
@@ -113,3 +134,8 @@ fn next_command(config: &Config, path: &Path) -> String {
     let path = shell_word(path);
     format!("next: rdp sql '{query}' --config {path}\n      rdp audit {path}")
 }
+
+/// How long a run that has not begun to read may take to end by itself.
+const MOMENT: Duration = Duration::from_secs(1);
+/// How much later than a signal its consequence may come.
+const LOOK_EVERY: Duration = Duration::from_millis(50);

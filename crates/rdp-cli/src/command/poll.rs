@@ -1,6 +1,6 @@
 //! `rdp poll`: one poll window of raw records on stdout. It joins no group and commits nothing.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdp_elt::config::Config;
 use rdp_elt::kafka::{KafkaConsumer, WindowLimits};
@@ -30,17 +30,33 @@ pub(super) async fn run(args: &Poll, screen: &Screen) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes up to `records` records from the config's topics, from `start` on, or what there is within a short time.
+/// Takes up to `records` records from the config's topics, from `start` on, or what there is within a short time. That there
+/// is nothing is believed only where the logs end at the start.
 pub(super) async fn look(config: &Config, records: usize) -> Result<Vec<KafkaStreamRecord>, Failure> {
     let limits = WindowLimits { max_records: records, max_wait: PATIENCE, ..config.limits() };
     let source = config.peek_source();
+    let topics = config.topics().join(", ");
     Ok(blocking(move || {
+        let began = Instant::now();
         let mut consumer = KafkaConsumer::open(&source)?;
-        let window = consumer.poll_window(&limits)?;
-        window.to_records()
+        loop {
+            let records = consumer.poll_window(&limits)?.to_records()?;
+            if !records.is_empty() {
+                return Ok(records);
+            }
+            let behind: Vec<_> = consumer.lag()?.iter().filter(|(_, lag)| *lag > 0).map(|(of, _)| of.clone()).collect();
+            let Some(first) = behind.first() else { return Ok(Vec::new()) };
+            let message = format!("poll {topics}: {first} has records, and none of them has come");
+            if began.elapsed() > GIVE_UP_AFTER {
+                return Err(Error::unavailable(message).with_help("check that the partition's leader runs"));
+            }
+            tracing::warn!("{message} yet: waiting for the partition's leader");
+        }
     })
     .await?)
 }
 
 /// How long a look waits for more records than there are.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// And for the first one, where the log has one.
+const GIVE_UP_AFTER: Duration = Duration::from_secs(30);

@@ -49,9 +49,10 @@ impl SourceConfig {
         }
     }
 
-    /// The consumer without its group.
+    /// The consumer without its group. It learns where logs end: markers of transactions stand there too, and are no record
+    /// that a look would wait for.
     pub(super) fn peek(&self) -> KafkaConsumerBuilder {
-        self.peek.clone()
+        self.peek.clone().with_end_events()
     }
 }
 

@@ -2,8 +2,10 @@
 //! is waited for, and what is made of silence. The questions are in [`question`](super::question);
 //! [`Cluster`](super::Cluster) gives them meaning.
 
+use std::cell::Cell;
 use std::ffi::c_int;
 use std::ptr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::{Client, ClientContext};
@@ -12,66 +14,76 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 use rdkafka_sys as ffi;
 
-use super::error::{from_code, from_kafka};
+use super::error::{from_code, from_kafka, from_look_up};
 use super::foreign::{Owned, code_of, millis, slice_of, text};
 use super::question::TopicDescription;
 use super::watch::Watch;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A client of a cluster that reads nothing and joins nothing.
 pub(crate) struct Admin {
     client: Client<Watch>,
-    timeout: Duration,
+    /// Whether any answer has come so far.
+    answered: AtomicBool,
 }
 
-struct Metadata {
-    answered_by: i32,
-    topics: Vec<TopicDescription>,
+pub(super) struct Metadata {
+    /// A broker that can be asked.
+    broker: i32,
+    pub(super) topics: Vec<TopicDescription>,
 }
 
 impl Admin {
-    pub(crate) fn new(config: &ClientConfig, timeout: Duration) -> Result<Self> {
+    pub(crate) fn new(config: &ClientConfig) -> Result<Self> {
         let doing = "open a client";
         let native = config.create_native_config().map_err(|error| from_kafka(doing, error))?;
         // SAFETY: the configuration is alive. Errors come as events on the main queue, which `drain` reads.
         unsafe { ffi::rd_kafka_conf_set_events(native.ptr(), ffi::RD_KAFKA_EVENT_ERROR) };
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, Watch::default())
             .map_err(|error| from_kafka(doing, error))?;
-        Ok(Admin { client, timeout })
+        Ok(Admin { client, answered: AtomicBool::new(false) })
     }
 
-    /// Sets the longest wait of every later call.
-    pub(crate) fn set_timeout(&mut self, timeout: Duration) {
-        self.timeout = timeout;
+    /// Whether the brokers have answered this client: one that heard nothing yet is not deaf.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::SeqCst)
     }
 
-    /// The cluster's id; `None` where the broker does not tell in time.
+    /// The cluster's id; `None` where the broker has none to tell. After any other answer it is known.
     pub(crate) fn cluster_id(&self) -> Option<String> {
         self.client.fetch_cluster_id(CLUSTER_ID_WAIT)
     }
 
+    /// Waits for a sign of life.
+    pub(crate) fn reach(&self, doing: &str, wait: Duration) -> Result<()> {
+        self.metadata(&Patience::new(self, doing, wait), false).map(drop)
+    }
+
     /// Every topic that we may see, with its number of partitions and without its id.
-    pub(crate) fn all_topics(&self, doing: &str) -> Result<Vec<TopicDescription>> {
-        Ok(self.metadata(doing, true)?.topics)
+    pub(crate) fn all_topics(&self, doing: &str, wait: Duration) -> Result<Vec<TopicDescription>> {
+        Ok(self.metadata(&Patience::new(self, doing, wait), true)?.topics)
     }
 
-    /// The id of a broker that answers.
-    pub(crate) fn living_broker(&self, doing: &str) -> Result<i32> {
-        Ok(self.metadata(doing, false)?.answered_by)
-    }
-
-    fn metadata(&self, doing: &str, all_topics: bool) -> Result<Metadata> {
-        let patience = Patience::new(self, doing);
+    pub(super) fn metadata(&self, patience: &Patience<'_>, all_topics: bool) -> Result<Metadata> {
         let mut slice = Duration::from_millis(500);
         loop {
-            match self.metadata_once(all_topics, patience.slice(slice)) {
-                Ok(metadata) => {
-                    self.forget_trouble();
+            let error = match self.metadata_once(all_topics, patience.slice(slice)) {
+                Ok((metadata, true)) => {
+                    self.note_answer();
                     return Ok(metadata);
                 }
-                Err(code) if passes(code) => patience.check()?,
-                Err(code) => return Err(from_code(doing, code, None)),
+                // Who answers so is fenced or has just started, and knows nothing of the rest either.
+                Ok((_, false)) => {
+                    Error::unavailable(format!("{}: a broker answers, and lists no broker", patience.doing))
+                        .with_help("it has lost its controller, or was frozen: wait for it, or mend it")
+                }
+                Err(code) if passes(code) => patience.silence(),
+                Err(code) => from_look_up(patience.doing, code, None),
+            };
+            if !error.is_retryable() || patience.is_over() {
+                return Err(error);
             }
+            patience.pause();
             slice *= 2;
         }
     }
@@ -80,7 +92,8 @@ impl Admin {
         self.client.native_ptr()
     }
 
-    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<Metadata, RDKafkaErrorCode> {
+    /// What was answered, and whether it lists any broker.
+    fn metadata_once(&self, all_topics: bool, wait: Duration) -> Result<(Metadata, bool), RDKafkaErrorCode> {
         let mut answer = ptr::null();
         // SAFETY: without a topic handle the call asks for all topics or for none; the answer is ours to destroy.
         let code = unsafe {
@@ -107,20 +120,33 @@ impl Admin {
                     error: code_of(topic.err),
                 })
                 .collect();
-            let answered_by = metadata.orig_broker_id;
+            let brokers = slice_of(metadata.brokers, usize::try_from(metadata.broker_cnt).unwrap_or(0));
+            let brokers: Vec<i32> = brokers.iter().map(|broker| broker.id).filter(|id| *id >= 0).collect();
+            // A bootstrap address has no id of its own, and who answered may be about to leave.
+            let answered_by = Some(metadata.orig_broker_id).filter(|id| brokers.contains(id));
+            let broker = answered_by.or_else(|| brokers.first().copied());
             ffi::rd_kafka_metadata_destroy(answer);
-            Ok(Metadata { answered_by, topics })
+            Ok((Metadata { broker: broker.unwrap_or(-1), topics }, broker.is_some()))
         }
     }
 
-    pub(super) fn options(&self, operation: ffi::rd_kafka_admin_op_t) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
+    pub(super) fn options(
+        &self,
+        patience: &Patience<'_>,
+        operation: ffi::rd_kafka_admin_op_t,
+    ) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
         // SAFETY: the client is alive.
         let options = unsafe { ffi::rd_kafka_AdminOptions_new(self.client.native_ptr(), operation) };
         let options = Owned::new(options, ffi::rd_kafka_AdminOptions_destroy)?;
         // SAFETY: the options are alive; no text is asked for. A refused timeout leaves librdkafka's own, which
         // `ask` cuts short.
         unsafe {
-            ffi::rd_kafka_AdminOptions_set_request_timeout(options.as_ptr(), millis(self.timeout), ptr::null_mut(), 0)
+            ffi::rd_kafka_AdminOptions_set_request_timeout(
+                options.as_ptr(),
+                millis(patience.share()),
+                ptr::null_mut(),
+                0,
+            )
         };
         Ok(options)
     }
@@ -128,35 +154,38 @@ impl Admin {
     /// Options of a request that every broker can answer. librdkafka would wait for the controller.
     pub(super) fn options_for_any_broker(
         &self,
-        doing: &str,
+        patience: &Patience<'_>,
         operation: ffi::rd_kafka_admin_op_t,
     ) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
-        let options = self.options(operation)?;
-        let broker = self.living_broker(doing)?;
+        let broker = self.metadata(patience, false)?.broker;
+        let options = self.options(patience, operation)?;
         // SAFETY: the options are alive; no text is asked for.
         let code = unsafe { ffi::rd_kafka_AdminOptions_set_broker(options.as_ptr(), broker, ptr::null_mut(), 0) };
         match code_of(code) {
-            Some(code) => Err(from_code(doing, code, None)),
+            Some(code) => Err(from_code(patience.doing, code, None)),
             None => Ok(options),
         }
     }
 
-    /// Sends a request and waits for its answer.
+    /// Sends a request once and waits for its answer. An error that is retryable says that there was none.
     pub(super) fn ask(
         &self,
-        doing: &str,
+        patience: &Patience<'_>,
         send: impl FnOnce(*mut ffi::rd_kafka_queue_t),
     ) -> Result<Owned<ffi::rd_kafka_event_t>> {
         // SAFETY: the client is alive.
         let queue = unsafe { ffi::rd_kafka_queue_new(self.client.native_ptr()) };
         let queue = Owned::new(queue, ffi::rd_kafka_queue_destroy)?;
+        // librdkafka answers by itself when a request's time is over, and looks once a second whether it is.
+        let deadline = Instant::now() + patience.share() + Duration::from_secs(2);
         send(queue.as_ptr());
-        let patience = Patience::new(self, doing);
         loop {
             // SAFETY: the queue is alive; the event is ours to destroy.
             let event = unsafe { ffi::rd_kafka_queue_poll(queue.as_ptr(), millis(patience.slice(ANSWER_SLICE))) };
             if event.is_null() {
-                patience.check()?;
+                if patience.is_over() || Instant::now() > deadline {
+                    return Err(patience.silence());
+                }
                 continue;
             }
             let event = Owned::new(event, ffi::rd_kafka_event_destroy)?;
@@ -169,20 +198,21 @@ impl Admin {
             };
             return match code {
                 None => {
-                    self.forget_trouble();
+                    self.note_answer();
                     Ok(event)
                 }
                 Some(code) if passes(code) => {
                     self.drain();
-                    Err(self.client.context().timeout(doing))
+                    Err(patience.silence())
                 }
-                Some(code) => Err(from_code(doing, code, Some(&reason))),
+                Some(code) => Err(from_look_up(patience.doing, code, Some(&reason))),
             };
         }
     }
 
     /// An answer came: what was wrong before is over.
-    fn forget_trouble(&self) {
+    fn note_answer(&self) {
+        self.answered.store(true, Ordering::SeqCst);
         self.drain();
         self.client.context().clear();
     }
@@ -201,37 +231,59 @@ impl Admin {
     }
 }
 
-/// How long one call goes on waiting.
+/// How long one look-up goes on, with all the requests that it takes.
 pub(super) struct Patience<'a> {
     admin: &'a Admin,
-    doing: &'a str,
+    pub(super) doing: &'a str,
     began: Instant,
+    wait: Duration,
+    /// What the first request gets of it.
+    first: Duration,
+    pause: Cell<Duration>,
 }
 
 impl<'a> Patience<'a> {
-    pub(super) fn new(admin: &'a Admin, doing: &'a str) -> Self {
-        Patience { admin, doing, began: Instant::now() }
+    pub(super) fn new(admin: &'a Admin, doing: &'a str, wait: Duration) -> Self {
+        Patience { admin, doing, began: Instant::now(), wait, first: wait / 3, pause: Cell::new(SHORTEST_PAUSE) }
+    }
+
+    /// For one request that is not sent again.
+    pub(super) fn of_one_request(admin: &'a Admin, doing: &'a str, wait: Duration) -> Self {
+        Patience { first: wait, ..Self::new(admin, doing, wait) }
+    }
+
+    /// The time that is left.
+    fn left(&self) -> Duration {
+        self.wait.saturating_sub(self.began.elapsed())
     }
 
     /// `wanted`, or less where less time is left.
     fn slice(&self, wanted: Duration) -> Duration {
-        let left = self.admin.timeout.saturating_sub(self.began.elapsed());
-        wanted.min(left).max(Duration::from_millis(1))
+        wanted.min(self.left()).max(Duration::from_millis(1))
     }
 
+    /// How long one request is waited for: an answer that got lost leaves time to ask again.
+    fn share(&self) -> Duration {
+        if self.began.elapsed() < self.first { self.first } else { self.slice(self.wait) }
+    }
+
+    /// Whether the time is over, or librdkafka has said things that make waiting on vain.
     pub(super) fn is_over(&self) -> bool {
-        self.began.elapsed() >= self.admin.timeout
+        self.admin.drain();
+        let limit = self.admin.client.context().patience().map_or(self.wait, |patience| patience.min(self.wait));
+        self.began.elapsed() >= limit
     }
 
-    /// Fails where the time is over, or where librdkafka has said things that make waiting on vain.
-    fn check(&self) -> Result<()> {
-        self.admin.drain();
-        let watch = self.admin.client.context();
-        let limit = watch.patience().map_or(self.admin.timeout, |patience| patience.min(self.admin.timeout));
-        if self.began.elapsed() >= limit {
-            return Err(watch.timeout(self.doing));
-        }
-        Ok(())
+    /// Waits before the next look, longer each time.
+    pub(super) fn pause(&self) {
+        let pause = self.pause.get();
+        std::thread::sleep(self.slice(pause));
+        self.pause.set((pause * 2).min(LONGEST_PAUSE));
+    }
+
+    /// Why nothing came.
+    pub(super) fn silence(&self) -> Error {
+        self.admin.client.context().timeout(self.doing)
     }
 }
 
@@ -276,3 +328,6 @@ fn log_level(syslog: c_int) -> RDKafkaLogLevel {
 
 const ANSWER_SLICE: Duration = Duration::from_millis(100);
 const CLUSTER_ID_WAIT: Duration = Duration::from_secs(2);
+/// A leader is elected within seconds; asking is cheap.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_millis(800);

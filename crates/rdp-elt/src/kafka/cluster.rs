@@ -3,30 +3,34 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use rdkafka::types::RDKafkaErrorCode;
 use regex::Regex;
 use serde::Serialize;
 
 use super::admin::Admin;
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
-use super::error::from_code;
 use super::keys::near;
-use super::question::TopicDescription;
+use super::line::Line;
+use super::question::{Missing, TopicDescription};
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::SourceIdentity;
 
 /// A view of the cluster that a [`KafkaConsumerBuilder`] describes.
 ///
+/// What is no answer is asked again within the longest wait: silence, answers that cannot be read, answers that leave out
+/// what was asked, leaders that change. One answer that a topic does not exist is not believed either. A client that does
+/// not hear the brokers any more is replaced by a new one.
+///
 /// # Errors
-/// All methods fail with [`Unavailable`](crate::ErrorKind::Unavailable) where no broker answers in time,
+/// All methods fail with [`Unavailable`](crate::ErrorKind::Unavailable) where no answer comes in time,
 /// [`Denied`](crate::ErrorKind::Denied) where the broker refuses us, and [`Config`](crate::ErrorKind::Config) where a
 /// topic or a partition does not exist.
 pub struct Cluster {
-    pub(super) admin: Admin,
+    pub(super) line: Line,
+    pub(super) timeout: Duration,
     source: KafkaConsumerBuilder,
 }
 
@@ -79,14 +83,15 @@ impl Cluster {
         let mut config = source.client_config()?;
         // Neither is of use without a subscription; with a group librdkafka would look for its coordinator.
         config.remove("group.id").remove("group.instance.id");
-        let cluster = Cluster { admin: Admin::new(&config, timeout)?, source: source.clone() };
-        cluster.admin.living_broker(&cluster.doing("connect to the brokers"))?;
+        let cluster = Cluster { line: Line::open(config)?, timeout, source: source.clone() };
+        let doing = cluster.doing("connect to the brokers");
+        cluster.ask(|admin, wait| admin.reach(&doing, wait))?;
         Ok(cluster)
     }
 
     /// The same with another longest wait of every later call.
     pub(crate) fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.admin.set_timeout(timeout);
+        self.timeout = timeout;
         self
     }
 
@@ -99,7 +104,7 @@ impl Cluster {
         let (patterns, names): (Vec<&str>, Vec<&str>) =
             self.wanted_topics().into_iter().partition(|name| name.starts_with('^'));
         let described = self.describe(&doing, &names)?;
-        let matched = self.matching(&doing, &patterns)?;
+        let matched = self.surely_matching(&doing, &patterns)?;
         let found: BTreeMap<_, _> =
             described.into_iter().chain(matched).map(|topic| (topic.name, topic.partition_count)).collect();
         Ok(found.into_iter().map(|(name, partition_count)| TopicInfo { name, partition_count }).collect())
@@ -142,11 +147,11 @@ impl Cluster {
         let doing = self.doing(&format!("find offsets at time {time}"));
         // Negative times are the protocol's numbers for other questions.
         let isolation = self.source.isolation_level();
-        let mut positions: Positions =
-            self.admin.list_offsets(&doing, of, Offset::Offset(time.max(0)), isolation)?.into_iter().collect();
+        let mut positions = self.list_offsets(&doing, of, Offset::Offset(time.max(0)), isolation)?;
         let later: Vec<TopicPartition> =
             positions.iter().filter(|(_, offset)| *offset < 0).map(|(partition, _)| partition.clone()).collect();
-        positions.extend(self.admin.list_offsets(&doing, &later, Offset::End, isolation)?);
+        let ends = self.list_offsets(&doing, &later, Offset::End, isolation)?;
+        positions.extend(ends.iter().map(|(partition, end)| (partition.clone(), end)));
         Ok(positions)
     }
 
@@ -159,12 +164,8 @@ impl Cluster {
         let doing = self.doing("find the offsets to start at");
         let isolation = self.source.isolation_level();
         match start {
-            StartPosition::Earliest => {
-                Ok(self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?.into_iter().collect())
-            }
-            StartPosition::Latest => {
-                Ok(self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect())
-            }
+            StartPosition::Earliest => self.list_offsets(&doing, of, Offset::Beginning, isolation),
+            StartPosition::Latest => self.list_offsets(&doing, of, Offset::End, isolation),
             StartPosition::Time(time) => self.offsets_for_time(of, *time),
             StartPosition::Offsets(offsets) => {
                 // Records of open transactions are in the log too: their offsets are as good a start as any.
@@ -181,9 +182,10 @@ impl Cluster {
     /// # Errors
     /// As for [`Cluster`].
     pub fn identity(&self, topics: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, SourceIdentity>> {
-        let cluster_id = self.admin.cluster_id().unwrap_or_default();
         let names: Vec<&str> = topics.iter().map(|name| &**name).collect();
-        let described = self.describe(&self.doing("read the ids of topics"), &names)?;
+        let doing = self.doing("read the ids of topics");
+        let described = self.describe(&doing, &names)?;
+        let cluster_id = self.cluster_id(&doing)?;
         Ok(described
             .into_iter()
             .map(|topic| (topic.name, SourceIdentity { cluster_id: cluster_id.clone(), topic_id: topic.topic_id }))
@@ -194,26 +196,25 @@ impl Cluster {
     /// [`topics`](Self::topics) it takes a topic that the cluster does not have as an answer.
     pub(crate) fn survey(&self, known: &BTreeSet<Arc<str>>) -> Result<Survey> {
         let doing = self.doing("look at the topics");
-        let cluster_id = self.admin.cluster_id().unwrap_or_default();
         let (patterns, names): (Vec<&str>, Vec<&str>) =
             self.wanted_topics().into_iter().partition(|name| name.starts_with('^'));
         let matched = self.matching(&doing, &patterns)?;
-        let matched = matched.iter().map(|topic| &*topic.name);
-        let names: BTreeSet<&str> = names.into_iter().chain(matched).chain(known.iter().map(|name| &**name)).collect();
+        let names: BTreeSet<&str> = names
+            .into_iter()
+            .chain(matched.iter().map(|name| &**name))
+            .chain(known.iter().map(|name| &**name))
+            .collect();
+        let names: Vec<&str> = names.into_iter().collect();
+        let described = self.ask(|admin, wait| admin.describe_topics(&doing, wait, &names, Missing::Told))?;
+        let cluster_id = self.cluster_id(&doing)?;
         let mut survey = Survey::default();
-        for topic in self.admin.describe_topics(&doing, &names.into_iter().collect::<Vec<_>>())? {
-            match topic.error {
-                None => {
-                    let identity = SourceIdentity { cluster_id: cluster_id.clone(), topic_id: topic.topic_id };
-                    survey
-                        .topics
-                        .insert(topic.name, SurveyedTopic { partition_count: topic.partition_count, identity });
-                }
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                    survey.missing.insert(topic.name);
-                }
-                Some(code) => return Err(from_code(&format!("{doing}: topic {}", topic.name), code, None)),
+        for topic in described {
+            if topic.is_missing() {
+                survey.missing.insert(topic.name);
+                continue;
             }
+            let identity = SourceIdentity { cluster_id: cluster_id.clone(), topic_id: topic.topic_id };
+            survey.topics.insert(topic.name, SurveyedTopic { partition_count: topic.partition_count, identity });
         }
         Ok(survey)
     }
@@ -225,7 +226,7 @@ impl Cluster {
     /// cannot tell.
     pub fn is_compacted(&self, topic: &str) -> Result<bool> {
         let doing = self.doing(&format!("read cleanup.policy of topic {topic}"));
-        let policy = self.admin.topic_config(&doing, topic, "cleanup.policy")?;
+        let policy = self.ask(|admin, wait| admin.topic_config(&doing, wait, topic, "cleanup.policy"))?;
         Ok(policy.is_some_and(|policy| policy.split(',').any(|one| one.trim() == "compact")))
     }
 
@@ -241,48 +242,90 @@ impl Cluster {
         isolation: Isolation,
     ) -> Result<BTreeMap<TopicPartition, Watermarks>> {
         let doing = self.doing("read the ends of logs");
-        let lows = self.admin.list_offsets(&doing, of, Offset::Beginning, isolation)?;
-        let highs: Positions = self.admin.list_offsets(&doing, of, Offset::End, isolation)?.into_iter().collect();
-        Ok(lows
-            .into_iter()
-            .map(|(partition, low)| {
-                let high = highs.position(&partition).unwrap_or(low);
-                (partition, Watermarks { low, high })
-            })
-            .collect())
+        let deadline = Instant::now() + self.timeout;
+        loop {
+            let lows = self.list_offsets(&doing, of, Offset::Beginning, isolation)?;
+            let highs = self.list_offsets(&doing, of, Offset::End, isolation)?;
+            let marks = |(partition, low): (&TopicPartition, i64)| {
+                let high = highs.position(partition).filter(|high| *high >= low)?;
+                Some((partition.clone(), Watermarks { low, high }))
+            };
+            let both: BTreeMap<_, _> = lows.iter().filter_map(marks).collect();
+            // A log that is made anew or truncated between the two questions has ends that do not belong together.
+            let Some(odd) = of.iter().find(|partition| !both.contains_key(partition)) else { return Ok(both) };
+            if Instant::now() >= deadline {
+                let told = format!("{:?} and {:?}", lows.position(odd), highs.position(odd));
+                return Err(Error::unavailable(format!("{doing}: {odd} is said to begin and end at {told}")));
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
     }
 
-    /// The topics that any of these patterns matches.
-    fn matching(&self, doing: &str, patterns: &[&str]) -> Result<Vec<TopicDescription>> {
+    /// Asks within the longest wait; see [`Line::ask`].
+    fn ask<T>(&self, ask: impl Fn(&Admin, Duration) -> Result<T>) -> Result<T> {
+        self.line.ask(self.timeout, ask)
+    }
+
+    fn list_offsets(&self, doing: &str, of: &[TopicPartition], at: Offset, isolation: Isolation) -> Result<Positions> {
+        let found = self.ask(|admin, wait| admin.list_offsets(doing, wait, of, at, isolation))?;
+        Ok(found.into_iter().collect())
+    }
+
+    /// Empty where the brokers have none to tell.
+    fn cluster_id(&self, doing: &str) -> Result<String> {
+        let told = self.ask(|admin, wait| {
+            // A client knows it from its first answer on.
+            if !admin.has_answered() {
+                admin.reach(doing, wait)?;
+            }
+            Ok(admin.cluster_id())
+        })?;
+        Ok(told.unwrap_or_default())
+    }
+
+    /// The topics that any of these patterns matches, as one look shows them.
+    fn matching(&self, doing: &str, patterns: &[&str]) -> Result<Vec<Arc<str>>> {
         if patterns.is_empty() {
             return Ok(Vec::new());
         }
         let patterns = patterns.iter().map(|pattern| compile(pattern)).collect::<Result<Vec<_>>>()?;
-        let mut topics = self.admin.all_topics(doing)?;
-        topics
-            .retain(|topic| topic.partition_count > 0 && patterns.iter().any(|pattern| pattern.is_match(&topic.name)));
-        Ok(topics)
+        let topics = self.ask(|admin, wait| admin.all_topics(doing, wait))?;
+        let names = topics.into_iter().filter(|topic| !topic.is_missing()).map(|topic| topic.name);
+        Ok(names.filter(|name| patterns.iter().any(|pattern| pattern.is_match(name))).collect())
+    }
+
+    /// The same with their partitions. That nothing matches is believed after several looks: a broker that has just started
+    /// has a list without topics.
+    fn surely_matching(&self, doing: &str, patterns: &[&str]) -> Result<Vec<TopicDescription>> {
+        let began = Instant::now();
+        loop {
+            let names = self.matching(doing, patterns)?;
+            if names.is_empty() && !patterns.is_empty() && began.elapsed() < EMPTY_FOR {
+                std::thread::sleep(LOOK_AGAIN);
+                continue;
+            }
+            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let mut described = self.ask(|admin, wait| admin.describe_topics(doing, wait, &names, Missing::Proved))?;
+            // It was deleted since it was listed.
+            described.retain(|topic| !topic.is_missing());
+            return Ok(described);
+        }
     }
 
     /// What the cluster says of topics that must exist.
     fn describe(&self, doing: &str, names: &[&str]) -> Result<Vec<TopicDescription>> {
-        let described = self.admin.describe_topics(doing, names)?;
-        for topic in &described {
-            match topic.error {
-                None => {}
-                Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
-                    return Err(self.no_such_topic(doing, &topic.name));
-                }
-                Some(code) => return Err(from_code(&format!("{doing}: topic {}", topic.name), code, None)),
-            }
+        let described = self.ask(|admin, wait| admin.describe_topics(doing, wait, names, Missing::Proved))?;
+        match described.iter().find(|topic| topic.is_missing()) {
+            Some(missing) => Err(self.no_such_topic(doing, &missing.name)),
+            None => Ok(described),
         }
-        Ok(described)
     }
 
     fn no_such_topic(&self, doing: &str, name: &str) -> Error {
         let error = Error::config(format!("{doing}: there is no topic {name:?}")).of_missing_topic();
-        let Ok(all) = self.admin.all_topics(doing) else { return error };
-        let names: Vec<&str> = all.iter().map(|topic| &*topic.name).filter(|name| !name.starts_with("__")).collect();
+        let Ok(all) = self.ask(|admin, wait| admin.all_topics(doing, wait)) else { return error };
+        let names: Vec<&str> =
+            all.iter().map(|topic| &*topic.name).filter(|other| !other.starts_with("__") && *other != name).collect();
         error.with_help(match (near(name, names.iter().copied()).as_slice(), names.as_slice()) {
             ([], []) => "the cluster has no topic that we may see: make it, or grant DESCRIBE on it".to_owned(),
             ([], names) => format!("the cluster has {}", listed(names)),
@@ -331,9 +374,14 @@ fn listed(names: &[&str]) -> String {
 }
 
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a list without a topic that matches is looked at again.
+const EMPTY_FOR: Duration = Duration::from_secs(2);
+const LOOK_AGAIN: Duration = Duration::from_millis(400);
 
 #[cfg(test)]
 mod tests {
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Response};
+
     use super::*;
     use crate::error::ErrorKind;
     use crate::kafka::EmbeddedBroker;
@@ -425,6 +473,100 @@ mod tests {
         let error = cluster.is_compacted("orders").expect_err("the embedded broker has no configuration");
         assert_eq!(error.kind(), ErrorKind::Unsupported, "{error:?}");
         assert!(began.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn answers_that_pass_are_asked_again() {
+        let broker = broker_with_orders();
+        broker.produce_values("orders", 1, 5).expect("produced");
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let all = cluster.partitions().expect("found");
+        let codes = [
+            Response::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+            Response::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+            Response::RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR,
+            Response::RD_KAFKA_RESP_ERR_NOT_CONTROLLER,
+            Response::RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT,
+            Response::RD_KAFKA_RESP_ERR_INVALID_REQUEST,
+            Response::RD_KAFKA_RESP_ERR_UNKNOWN,
+        ];
+        for code in codes {
+            broker.fail_next(RDKafkaApiKey::ListOffsets, &[code]);
+            let ends = cluster.watermarks(&all).unwrap_or_else(|error| panic!("{code:?}: {error:?}"));
+            assert_eq!((ends.len(), ends[&partition(1)]), (3, Watermarks { low: 0, high: 5 }), "{code:?}");
+        }
+    }
+
+    #[test]
+    fn what_librdkafka_presets_is_no_answer() {
+        let broker = broker_with_orders();
+        broker.produce_values("orders", 1, 5).expect("produced");
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let all = cluster.partitions().expect("found");
+        for (start, wanted) in [(StartPosition::Earliest, 0), (StartPosition::Latest, 5)] {
+            // librdkafka sends it again by itself once or twice.
+            broker.fail_next(RDKafkaApiKey::ListOffsets, &[Response::RD_KAFKA_RESP_ERR__TRANSPORT; 6]);
+            match cluster.start_offsets(&all, &start) {
+                Ok(found) => assert_eq!(found.position(&partition(1)), Some(wanted), "{start:?}"),
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}"),
+            }
+            broker.forgive(RDKafkaApiKey::ListOffsets);
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_believed_at_once() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+        let all = cluster.partitions().expect("found");
+        broker.fail_next(RDKafkaApiKey::ListOffsets, &[Response::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED]);
+        assert_eq!(cluster.watermarks(&all).expect_err("refused").kind(), ErrorKind::Denied);
+    }
+
+    #[test]
+    fn one_look_does_not_prove_that_a_topic_is_missing() {
+        let broker = broker_with_orders();
+        let codes = [
+            Response::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART,
+            Response::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE,
+            Response::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION,
+        ];
+        for code in codes {
+            let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]));
+            broker.fail_topic("orders", code);
+            let topics = std::thread::scope(|scope| {
+                let looking = scope.spawn(|| cluster.topics());
+                std::thread::sleep(Duration::from_millis(900));
+                broker.fail_topic("orders", Response::RD_KAFKA_RESP_ERR_NO_ERROR);
+                looking.join().expect("no panic")
+            });
+            assert_eq!(topics.unwrap_or_else(|error| panic!("{code:?}: {error:?}"))[0].partition_count, 3);
+        }
+    }
+
+    #[test]
+    fn a_survey_tells_a_missing_topic_at_once_and_waits_for_the_others() {
+        let broker = broker_with_orders();
+        let cluster = connect(KafkaConsumerBuilder::new(broker.brokers()).topics(["orders", "payments", "returns"]));
+        broker.fail_topic("payments", Response::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+        let survey = std::thread::scope(|scope| {
+            let looking = scope.spawn(|| cluster.survey(&BTreeSet::new()));
+            std::thread::sleep(Duration::from_millis(500));
+            broker.fail_topic("payments", Response::RD_KAFKA_RESP_ERR_NO_ERROR);
+            looking.join().expect("no panic")
+        })
+        .expect("seen");
+        assert_eq!(survey.missing.iter().map(|name| &**name).collect::<Vec<_>>(), ["returns"]);
+        assert_eq!(survey.topics.keys().map(|name| &**name).collect::<Vec<_>>(), ["orders", "payments"]);
+    }
+
+    #[test]
+    fn a_topic_that_stays_without_leader_is_unavailable() {
+        let broker = broker_with_orders();
+        let source = KafkaConsumerBuilder::new(broker.brokers()).topics(["orders"]);
+        let cluster = Cluster::connect_within(&source, Duration::from_secs(2)).expect("connects");
+        broker.fail_topic("orders", Response::RD_KAFKA_RESP_ERR_LEADER_NOT_AVAILABLE);
+        assert_eq!(cluster.topics().expect_err("no leader").kind(), ErrorKind::Unavailable);
     }
 
     #[test]

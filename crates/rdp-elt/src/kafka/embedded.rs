@@ -10,6 +10,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+#[cfg(test)]
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 use super::error::from_kafka;
 use super::producer::KafkaProducer;
@@ -84,6 +86,22 @@ impl fmt::Debug for EmbeddedBroker {
 
 #[cfg(test)]
 impl EmbeddedBroker {
+    /// Lets the next requests of this API fail with these codes, one after the other; `ERR__TRANSPORT` cuts the connection
+    /// instead of answering.
+    pub(crate) fn fail_next(&self, api: RDKafkaApiKey, codes: &[RDKafkaRespErr]) {
+        self.cluster.request_errors(api, codes);
+    }
+
+    /// Takes back what [`fail_next`](Self::fail_next) has left.
+    pub(crate) fn forgive(&self, api: RDKafkaApiKey) {
+        self.cluster.clear_request_errors(api);
+    }
+
+    /// Lets what is said of a topic bear this code from now on.
+    pub(crate) fn fail_topic(&self, name: &str, code: RDKafkaRespErr) {
+        self.cluster.topic_error(name, code).expect("the name is a C string");
+    }
+
     /// Appends `count` records with the values "0", "1", and so on.
     pub(crate) fn produce_values(&self, topic: &str, partition: i32, count: usize) -> Result<()> {
         self.produce((0..count).map(|number| KafkaStreamRecord {

@@ -37,6 +37,29 @@ pub(crate) fn from_code(doing: &str, code: Code, reason: Option<&str>) -> Error 
     }
 }
 
+/// Our error for a code that came where a look-up waited for its answer. What cannot be read is no answer, and neither is
+/// a refusal to read what librdkafka asked: both are the connection's or the broker's moment, and no record is touched.
+pub(crate) fn from_look_up(doing: &str, code: Code, reason: Option<&str>) -> Error {
+    let is_garbled = matches!(
+        code,
+        Code::BadMessage
+            | Code::BadCompression
+            | Code::Underflow
+            | Code::Inconsistent
+            | Code::InvalidMessage
+            | Code::InvalidRecord
+            | Code::InvalidRequest
+            | Code::Outdated
+    );
+    if !is_garbled {
+        return from_code(doing, code, reason);
+    }
+    let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
+    Error::unavailable(format!("{doing}: {reason}")).with_help(
+        "if this goes on, what is between here and the brokers garbles answers, or they are no Kafka brokers",
+    )
+}
+
 /// A key or a value that librdkafka refuses.
 pub(crate) fn setting_error(error: KafkaError) -> Error {
     let KafkaError::ClientConfig(outcome, reason, key, value) = error else {
@@ -79,6 +102,7 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         | Code::InvalidReplicationFactor
         | Code::PolicyViolation
         | Code::TopicAlreadyExists
+        | Code::TopicDeletionDisabled
         | Code::GroupMaxSizeReached => (ErrorKind::Config, None),
 
         Code::Authentication | Code::SaslAuthenticationFailed => (
@@ -127,7 +151,8 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         | Code::UnreleasedInstanceId
         | Code::PollExceeded => (ErrorKind::Conflict, Some("another member of the group has taken over")),
 
-        Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::InvalidRecord => (
+        // Bytes of records that do not fit what surrounds them. Where no record was read, `from_look_up` decides.
+        Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::InvalidRecord | Code::Underflow => (
             ErrorKind::Data,
             Some("the log or the way to it is corrupt: read the range with another client to see which"),
         ),
@@ -144,8 +169,13 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         | Code::CriticalSystemResource
         | Code::Application
         | Code::ReadOnly
-        | Code::Underflow
         | Code::InvalidType => (ErrorKind::Internal, None),
+
+        // librdkafka's own, where a fetch came cut short: the next one may be whole.
+        Code::MessageSizeTooLarge => (
+            ErrorKind::Unavailable,
+            Some("if this goes on, a record is larger than what one fetch may bring: raise fetch.message.max.bytes"),
+        ),
 
         // Everything else passes: connections, elections, loading coordinators, quotas, timeouts.
         _ => (ErrorKind::Unavailable, Some("check that the brokers run and can be reached from here")),
@@ -158,19 +188,87 @@ mod tests {
 
     #[test]
     fn the_kind_says_what_to_do_next() {
-        let kinds = [
-            (Code::AllBrokersDown, ErrorKind::Unavailable),
-            (Code::LeaderNotAvailable, ErrorKind::Unavailable),
-            (Code::Authentication, ErrorKind::Denied),
-            (Code::TopicAuthorizationFailed, ErrorKind::Denied),
-            (Code::UnknownTopicOrPartition, ErrorKind::Config),
-            (Code::AutoOffsetReset, ErrorKind::SourceChanged),
-            (Code::FencedInstanceId, ErrorKind::Conflict),
-            (Code::BadMessage, ErrorKind::Data),
+        use ErrorKind::{Config, Conflict, Data, Denied, Internal, SourceChanged, Unavailable, Unsupported};
+        let kinds: &[(ErrorKind, &[Code])] = &[
+            // Connections, elections, coordinators that load, disks, quotas: all of it passes.
+            (
+                Unavailable,
+                &[
+                    Code::AllBrokersDown,
+                    Code::BrokerTransportFailure,
+                    Code::OperationTimedOut,
+                    Code::Resolve,
+                    Code::Partial,
+                    Code::DestroyBroker,
+                    Code::UnknownBroker,
+                    Code::WaitingForCoordinator,
+                    Code::LeaderNotAvailable,
+                    Code::NotLeaderForPartition,
+                    Code::RequestTimedOut,
+                    Code::BrokerNotAvailable,
+                    Code::ReplicaNotAvailable,
+                    Code::NetworkException,
+                    Code::CoordinatorLoadInProgress,
+                    Code::CoordinatorNotAvailable,
+                    Code::NotCoordinator,
+                    Code::NotController,
+                    Code::KafkaStorageError,
+                    Code::Unknown,
+                    Code::FetchSessionIdNotFound,
+                    Code::InvalidFetchSessionEpoch,
+                    Code::FencedLeaderEpoch,
+                    Code::UnknownLeaderEpoch,
+                    Code::OffsetNotAvailable,
+                    Code::UnstableOffsetCommit,
+                    Code::ThrottlingQuotaExceeded,
+                    Code::RebootstrapRequired,
+                    Code::MessageSizeTooLarge,
+                ],
+            ),
+            (Denied, &[Code::Authentication, Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed]),
+            (
+                Config,
+                &[
+                    Code::UnknownTopicOrPartition,
+                    Code::InvalidTopic,
+                    Code::InvalidSessionTimeout,
+                    Code::InconsistentGroupProtocol,
+                    Code::InvalidGroupId,
+                    Code::InvalidRequest,
+                    Code::InvalidArgument,
+                ],
+            ),
+            (
+                SourceChanged,
+                &[Code::AutoOffsetReset, Code::OffsetOutOfRange, Code::LogTruncation, Code::UnknownTopicId],
+            ),
+            (Conflict, &[Code::FencedInstanceId, Code::UnreleasedInstanceId, Code::AssignmentLost]),
+            (Data, &[Code::BadMessage, Code::Underflow, Code::BadCompression, Code::InvalidRecord]),
+            (Unsupported, &[Code::UnsupportedVersion, Code::UnsupportedFeature]),
+            (Internal, &[Code::Fatal, Code::State]),
         ];
-        for (code, kind) in kinds {
-            assert_eq!(from_code("read orders[0]", code, None).kind(), kind, "{code}");
+        for (kind, codes) in kinds {
+            for code in *codes {
+                assert_eq!(from_code("read orders[0]", *code, None).kind(), *kind, "{code}");
+            }
         }
+    }
+
+    #[test]
+    fn what_a_look_up_cannot_read_is_no_answer_and_what_it_is_told_is() {
+        let kind = |code| from_look_up("list topics", code, None).kind();
+        for code in [Code::BadMessage, Code::Underflow, Code::InvalidRequest, Code::Inconsistent] {
+            assert_eq!(kind(code), ErrorKind::Unavailable, "{code}");
+        }
+        assert_eq!(kind(Code::TopicAuthorizationFailed), ErrorKind::Denied);
+        assert_eq!(kind(Code::UnknownTopicOrPartition), ErrorKind::Config);
+        assert_eq!(kind(Code::UnsupportedVersion), ErrorKind::Unsupported);
+    }
+
+    #[test]
+    fn a_fetch_that_is_cut_short_names_the_key_to_raise() {
+        let error = from_code("poll orders[0]", Code::MessageSizeTooLarge, None);
+        assert!(error.help().is_some_and(|help| help.contains("fetch.message.max.bytes")), "{error:?}");
     }
 
     #[test]

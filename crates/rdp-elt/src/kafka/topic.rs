@@ -8,7 +8,7 @@ use std::time::Duration;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as ffi;
 
-use super::admin::Admin;
+use super::admin::{Admin, Patience};
 use super::cluster::Cluster;
 use super::error::from_code;
 use super::foreign::{Owned, c_string, code_of, millis, slice_of, text};
@@ -21,7 +21,8 @@ impl Cluster {
     /// As for [`Cluster`]; [`Config`](ErrorKind::Config) where the topic exists or a policy of the brokers refuses it.
     pub(crate) fn create_topic(&self, name: &str, partition_count: i32, configs: &[(&str, &str)]) -> Result<()> {
         let doing = format!("make topic {name} with {partition_count} partitions");
-        match self.admin.create_topic(&doing, name, partition_count, configs)? {
+        let create = |admin: &Admin, wait| admin.create_topic(&doing, wait, name, partition_count, configs);
+        match self.line.ask_once(self.timeout, create)? {
             None => Ok(()),
             Some((code, reason)) => Err(lacking_right(from_code(&doing, code, reason.as_deref()), "CREATE and DELETE")),
         }
@@ -33,7 +34,7 @@ impl Cluster {
     /// As for [`Cluster`].
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
         let doing = format!("delete topic {name}");
-        match self.admin.delete_topic(&doing, name)? {
+        match self.line.ask_once(self.timeout, |admin, wait| admin.delete_topic(&doing, wait, name))? {
             None | Some((RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic, _)) => Ok(()),
             Some((code, reason)) => Err(lacking_right(from_code(&doing, code, reason.as_deref()), "DELETE")),
         }
@@ -44,10 +45,12 @@ impl Admin {
     fn create_topic(
         &self,
         doing: &str,
+        wait: Duration,
         name: &str,
         partition_count: i32,
         configs: &[(&str, &str)],
     ) -> Result<Option<Refusal>> {
+        let patience = Patience::of_one_request(self, doing, wait);
         let name = c_string(doing, name)?;
         // SAFETY: the name outlives the call, which copies it; no text is asked for.
         let topic =
@@ -66,8 +69,8 @@ impl Admin {
                 return Err(from_code(doing, code, None));
             }
         }
-        let options = self.options_to_the_end(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS)?;
-        let event = self.ask(doing, |queue| {
+        let options = self.options_to_the_end(&patience, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_CREATETOPICS)?;
+        let event = self.ask(&patience, |queue| {
             let mut topics = [topic.as_ptr()];
             // SAFETY: client, topic, options and queue live until the answer; librdkafka copies topic and options.
             unsafe { ffi::rd_kafka_CreateTopics(self.native_ptr(), topics.as_mut_ptr(), 1, options.as_ptr(), queue) }
@@ -81,13 +84,14 @@ impl Admin {
         }
     }
 
-    fn delete_topic(&self, doing: &str, name: &str) -> Result<Option<Refusal>> {
+    fn delete_topic(&self, doing: &str, wait: Duration, name: &str) -> Result<Option<Refusal>> {
+        let patience = Patience::of_one_request(self, doing, wait);
         let name = c_string(doing, name)?;
         // SAFETY: the name outlives the call, which copies it.
         let topic = unsafe { ffi::rd_kafka_DeleteTopic_new(name.as_ptr()) };
         let topic = Owned::new(topic, ffi::rd_kafka_DeleteTopic_destroy)?;
-        let options = self.options_to_the_end(ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETETOPICS)?;
-        let event = self.ask(doing, |queue| {
+        let options = self.options_to_the_end(&patience, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DELETETOPICS)?;
+        let event = self.ask(&patience, |queue| {
             let mut topics = [topic.as_ptr()];
             // SAFETY: as in `create_topic`.
             unsafe { ffi::rd_kafka_DeleteTopics(self.native_ptr(), topics.as_mut_ptr(), 1, options.as_ptr(), queue) }
@@ -102,8 +106,12 @@ impl Admin {
     }
 
     /// Options of a request that is answered when it has been carried out, and not when it is begun.
-    fn options_to_the_end(&self, operation: ffi::rd_kafka_admin_op_t) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
-        let options = self.options(operation)?;
+    fn options_to_the_end(
+        &self,
+        patience: &Patience<'_>,
+        operation: ffi::rd_kafka_admin_op_t,
+    ) -> Result<Owned<ffi::rd_kafka_AdminOptions_t>> {
+        let options = self.options(patience, operation)?;
         // SAFETY: the options are alive; no text is asked for. A refused timeout leaves librdkafka's own.
         unsafe {
             ffi::rd_kafka_AdminOptions_set_operation_timeout(options.as_ptr(), millis(TO_THE_END), ptr::null_mut(), 0)

@@ -170,3 +170,66 @@ fn a_broker_that_comes_back_is_found_again() {
     };
     assert_eq!(ends[&all[0]].high, 1);
 }
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_broker_that_was_frozen_past_its_session_is_found_again() {
+    let broker = KafkaServer::start();
+    let topic = broker.create_topic("frozen", 2);
+    topic.produce([Record::new("x").partition(0)]);
+    let cluster = Cluster::connect_within(&source(&topic), Duration::from_secs(6)).expect("connected");
+    let all = cluster.partitions().expect("found");
+    cluster.watermarks(&all).expect("read");
+
+    broker.pause();
+    let frozen_at = Instant::now();
+    while frozen_at.elapsed() < Duration::from_secs(9) {
+        let error = cluster.watermarks(&all).expect_err("it is frozen");
+        assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    }
+    broker.resume();
+
+    // For a moment it is fenced: it answers, with topics and without brokers.
+    let began = Instant::now();
+    let ends = loop {
+        match cluster.watermarks(&all) {
+            Ok(ends) => break ends,
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+                assert!(began.elapsed() < Duration::from_secs(20), "{error:?}");
+            }
+        }
+    };
+    assert_eq!((ends[&all[0]].high, ends[&all[1]].high), (1, 0));
+    cluster.identity(&[topic.name().into()]).expect("everything is answered again");
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn look_ups_that_are_cut_short_never_give_a_number_that_no_broker_gave() {
+    let (broker, proxy) = proxied_broker();
+    let topic = broker.create_topic("cut", 6);
+    topic.produce((0..60).map(|n| Record::new("x").partition(n % 6).timestamp(1_700_000_000_000 + i64::from(n))));
+    let through = source(&topic.through(&proxy.address()));
+    let mut answers = 0;
+    for bytes in [0, 150, 400, 700, 1_000, 1_500] {
+        let cluster = Cluster::connect_within(&through, Duration::from_secs(5));
+        let cluster = cluster.unwrap_or_else(|error| panic!("before {bytes} bytes: {error:?}"));
+        let all = cluster.partitions().expect("found");
+        proxy.set(Fault::CutAfter(bytes));
+        let starts = cluster.start_offsets(&all, &StartPosition::Time(1_700_000_000_030));
+        let ends = cluster.watermarks(&all);
+        proxy.set(Fault::Pass);
+        for error in [starts.as_ref().err(), ends.as_ref().err()].into_iter().flatten() {
+            assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+        }
+        if let Ok(starts) = starts {
+            answers += 1;
+            assert!(all.iter().all(|partition| starts.position(partition) == Some(5)), "{starts}");
+        }
+        if let Ok(ends) = ends {
+            assert!(all.iter().all(|partition| (ends[partition].low, ends[partition].high) == (0, 10)), "{ends:?}");
+        }
+    }
+    assert!(answers > 0, "nothing was ever answered");
+}
