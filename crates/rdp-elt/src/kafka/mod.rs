@@ -7,6 +7,7 @@ mod consumer;
 mod embedded;
 mod error;
 mod foreign;
+mod header;
 mod keys;
 mod native;
 mod producer;
