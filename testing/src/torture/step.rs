@@ -23,7 +23,7 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether a landing passes it with its first window only, so that each strike needs a new one.
+    /// Whether a landing passes it once, when it begins, so that each strike needs a new one.
     pub(super) fn needs_new_landing(&self) -> bool {
         self.name == "origin_claimed"
     }
@@ -43,13 +43,13 @@ impl Way {
 pub const STEPS: [Step; 17] = [
     Step { name: "assigned", visits: &[(Way::Load, 1), (Way::Rebalance, 2)] },
     Step { name: "positions_read", visits: &[(Way::Load, 1), (Way::Load, 2), (Way::Rebalance, 3)] },
+    Step { name: "origin_claimed", visits: &[(Way::Load, 1)] },
     Step { name: "slice_polled", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "slice_appended", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "window_closed", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "commit_begun", visits: &[(Way::Load, 1), (Way::Load, 3)] },
-    Step { name: "origin_claimed", visits: &[(Way::Load, 1), (Way::Load, 2)] },
-    Step { name: "fence_passed", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "file_written", visits: &[(Way::Load, 1), (Way::Load, 2), (Way::Load, 4)] },
+    Step { name: "fence_passed", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "file_visible", visits: &[(Way::Load, 1), (Way::Load, 2), (Way::Load, 4)] },
     Step { name: "names_durable", visits: &[(Way::Load, 1), (Way::Load, 3)] },
     Step { name: "outcome_unclear", visits: &[(LANDED_NONE, 1), (LANDED_SOME, 1), (LANDED_ALL, 1)] },

@@ -9,6 +9,7 @@ mod embedded;
 mod error;
 mod fetcher;
 mod foreign;
+mod header;
 mod host;
 mod keys;
 mod line;

@@ -7,6 +7,7 @@ use std::ptr::NonNull;
 use rdkafka_sys as native;
 
 use super::fetcher::{Event, Fetched};
+use super::header;
 use crate::offset::TopicPartition;
 use crate::record::{HeaderVisitor, Headers, RecordView};
 use crate::sink::RecordMark;
@@ -138,21 +139,20 @@ impl Fetched for Message {
 impl Headers for Message {
     fn visit(&self, each: HeaderVisitor<'_>) {
         let mut headers = std::ptr::null_mut();
-        // SAFETY: the message is ours; librdkafka keeps the headers alive as long as the message, names are C strings,
-        // and values are null or `size` bytes.
-        unsafe {
-            let code = native::rd_kafka_message_headers(self.0.as_ptr(), &mut headers);
-            if code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return;
-            }
-            let (mut name, mut value, mut size) = (std::ptr::null(), std::ptr::null(), 0);
-            for place in 0.. {
-                let code = native::rd_kafka_header_get_all(headers, place, &mut name, &mut value, &mut size);
-                if code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return;
-                }
-                each(CStr::from_ptr(name).to_bytes(), bytes(value.cast(), size));
-            }
+        // SAFETY: the message is ours; librdkafka keeps the headers alive as long as the message.
+        let code = unsafe { native::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) };
+        match code {
+            // SAFETY: they live as long as the message, and nobody else has it.
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => unsafe { header::visit(headers, each) },
+            native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__NOENT => {}
+            // More than 100,000 headers, or bytes that are none.
+            code => tracing::error!(
+                topic = self.topic(),
+                partition = self.partition(),
+                offset = self.offset(),
+                ?code,
+                "librdkafka cannot read the headers of a record: it lands without them"
+            ),
         }
     }
 }

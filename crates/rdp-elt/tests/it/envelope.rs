@@ -53,3 +53,23 @@ fn null_empty_and_binary_are_three_things_in_keys_values_and_headers() {
     let values = [one(), Some(vec![]), None, one(), Some(vec![0, 255]), Some(b"0".to_vec())];
     assert_eq!(bytes(headers.as_struct().column(1).as_binary()), values);
 }
+
+#[test]
+#[ignore = "needs Kafka"]
+fn names_of_headers_land_whole_wherever_a_nul_is_in_them() {
+    let topic = KafkaServer::shared().create_topic("header-names", 1);
+    let names = ["", "\0", "\0a", "a\0b", "a\0", "\0\0", "plain"];
+    let record = names
+        .iter()
+        .fold(Record::new("h"), |record, name| record.header(name, "value").header(name, "").null_header(name));
+    topic.produce([record]);
+    let sink = Arc::new(MemorySink::new());
+    land(source(&topic), &sink).expect("a load");
+    let rows = sink.rows(topic.name());
+    let headers = rows[0].column_by_name("_kafka_headers").expect("it is there").as_list::<i32>().value(0);
+    let found = headers.as_struct().column(0).as_string::<i32>().iter().map(Option::unwrap_or_default);
+    assert_eq!(found.collect::<Vec<_>>(), names.iter().flat_map(|name| [*name; 3]).collect::<Vec<_>>());
+    let values = headers.as_struct().column(1).as_binary::<i32>();
+    let of_each = [Some(b"value".as_slice()), Some(b"".as_slice()), None];
+    assert!(values.iter().eq(names.iter().flat_map(|_| of_each)));
+}

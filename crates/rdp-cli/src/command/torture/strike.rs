@@ -209,7 +209,7 @@ fn failures_before(step: &str) -> &'static [&'static str] {
     }
 }
 
-/// The step that a landing passes with the first window of a partition, and never again.
+/// The step that a landing passes when it begins, and never again.
 const FIRST_WINDOWS_ALONE: &str = "origin_claimed";
 /// How the kills at random moments are called among the steps.
 const ANY_MOMENT: &str = "any moment";

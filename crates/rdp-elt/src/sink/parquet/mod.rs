@@ -213,7 +213,16 @@ impl Landings {
     ///
     /// Answers with the topics that have a partition whose first file this is.
     fn pass_fences(&self, entries: &[&LedgerEntry]) -> Result<BTreeSet<Arc<str>>> {
-        let looks = in_parallel(WAITING, entries.to_vec(), |entry| Look::at(&self.store, &entry.topic_partition))?;
+        let looks = in_parallel(WAITING, entries.to_vec(), |LedgerEntry { topic_partition: of, range, .. }| {
+            let has_seen = lock(&self.known).get(of).is_some_and(|known| known.end() == range.start());
+            let mut look = Look::at(&self.store, of)?;
+            // A listing takes time: one that met the newest file on its way may have begun before a writer that did not
+            // see that file had made its own. One that began afterwards has both.
+            if !has_seen && look.newest.is_some() {
+                look.listing = self.store.list(of)?;
+            }
+            Ok(look)
+        })?;
         for (entry, look) in entries.iter().zip(&looks) {
             self.refuse_going_back(&entry.topic_partition, look.end())?;
             starts_at(look.end(), entry)?;
