@@ -237,7 +237,7 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::types::RDKafkaApiKey;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Response};
 
     use super::*;
     use crate::kafka::EmbeddedBroker;

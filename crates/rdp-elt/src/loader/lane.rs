@@ -22,7 +22,9 @@ use super::source::Starts;
 use super::{LoadEvent, LoadReport};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kafka::{Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd};
+use crate::kafka::{
+    Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd,
+};
 use crate::load::RecordLoader;
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::{WindowId, WindowInfo};
@@ -157,6 +159,12 @@ impl<F: Fetcher> Lane<F> {
     }
 
     #[cfg(test)]
+    pub(super) fn state(&self) -> String {
+        let positions = self.consumer.positions();
+        format!("reading {positions}, taken {}, waiting {}", self.taken, self.waiting.is_some())
+    }
+
+    #[cfg(test)]
     pub(super) fn into_report(self) -> LoadReport {
         self.report
     }
@@ -194,7 +202,7 @@ impl<F: Fetcher> Lane<F> {
             self.close_window(WindowEnd::EndOffsets)?;
             self.settle()?;
             if self.run.is_over(&self.executor)? {
-                return Ok(Turn::Ended);
+                return self.end_confirmed();
             }
         } else if let Some(end) = self.is_full() {
             self.close_window(end)?;
@@ -206,6 +214,18 @@ impl<F: Fetcher> Lane<F> {
             Polled::Nothing => {}
         }
         self.look_after_progress()
+    }
+
+    /// Ends, where the logs have been asked. A group that gave this lane nothing to read has not asked them, and what has
+    /// landed to their ends may be of logs that were cut and have grown again: then it reads them by itself, to no avail
+    /// but this.
+    fn end_confirmed(&mut self) -> Result<Turn> {
+        if !self.in_group || self.number > 0 || !self.begun.is_empty() {
+            return Ok(Turn::Ended);
+        }
+        self.in_group = false;
+        self.reopen_with(self.run.present().to_vec())?;
+        Ok(Turn::GoOn)
     }
 
     fn poll(&mut self) -> Result<Polled<F::Message>> {
@@ -303,6 +323,12 @@ impl<F: Fetcher> Lane<F> {
 
     /// Takes what the group gave: reading begins where the sink stands.
     fn take_over(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
+        if partitions.iter().any(|partition| self.window.as_ref().is_some_and(|w| w.records_of.contains_key(partition)))
+        {
+            // It was ours already: reading begins anew, so the rows of before must go.
+            self.discard();
+            self.must_rewind = true;
+        }
         let assigned = failpoint::pass("assigned")
             .and_then(|()| self.run.source.starts(&partitions, &self.executor))
             .and_then(|starts| {

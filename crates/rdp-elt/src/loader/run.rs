@@ -125,7 +125,6 @@ impl Run {
     }
 
     /// The partitions as of the run's start.
-    #[cfg(test)]
     pub(super) fn present(&self) -> &[TopicPartition] {
         &self.present
     }
@@ -398,7 +397,7 @@ impl Patience {
         }
         let mut wait = self.waits.next().unwrap_or(Duration::from_secs(1));
         if let Some(limit) = self.give_up_after {
-            wait = wait.min((since + limit).saturating_sub(now).max(Duration::from_millis(1)));
+            wait = wait.min(since.saturating_add(limit).saturating_sub(now).max(Duration::from_millis(1)));
         }
         tracing::debug!(?error, ?wait, "unavailable, trying again");
         observer(LoadEvent::Retrying { error: error.to_string(), wait });

@@ -21,6 +21,7 @@ impl<F: Fetcher> Consumer<F> {
         } else {
             self.owned.clear();
         }
+        self.forget_belated(places);
         for (partition, place) in places {
             let end = self.ends.as_ref().map(|ends| ends.position(partition).unwrap_or(place.position));
             self.owned.push(Owned::new(partition.clone(), *place, end));
@@ -42,6 +43,7 @@ impl<F: Fetcher> Consumer<F> {
             false => self.owned.clear(),
         }
         let owned = &self.owned;
+        self.belated.take_if(|(partition, _)| !owned.iter().any(|owned| owned.partition == *partition));
         self.stalled.retain(|partition| owned.iter().any(|owned| owned.partition == *partition));
         self.fetcher.unassign(partitions, incremental)?;
         self.doubt_all();
@@ -50,6 +52,7 @@ impl<F: Fetcher> Consumer<F> {
 
     /// Goes on reading at these places, of partitions that it owns.
     pub(crate) fn seek(&mut self, places: &BTreeMap<TopicPartition, Place>) -> Result<()> {
+        self.forget_belated(places);
         for owned in &mut self.owned {
             if let Some(place) = places.get(&owned.partition) {
                 owned.move_to(*place);
@@ -59,6 +62,10 @@ impl<F: Fetcher> Consumer<F> {
         self.seek_where_owed()?;
         self.restart_stalled()?;
         self.sync_paused()
+    }
+
+    fn forget_belated(&mut self, places: &BTreeMap<TopicPartition, Place>) {
+        self.belated.take_if(|(partition, _)| places.contains_key(partition));
     }
 
     /// Stops fetching, and stays in the group as long as it is polled.

@@ -39,6 +39,8 @@ pub(crate) struct Consumer<F: Fetcher = NativeConsumer> {
     trouble: Option<Error>,
     /// The partition that `late_error` says cannot be read on.
     lost: Option<TopicPartition>,
+    /// A record that came behind its successors.
+    belated: Option<(TopicPartition, i64)>,
     /// Partitions that the client gave up to read. It refuses to seek them; they have to be assigned again.
     stalled: BTreeSet<TopicPartition>,
     /// Whether fetching is held back as a whole.
@@ -88,6 +90,7 @@ impl<F: Fetcher> Consumer<F> {
             late_error: None,
             trouble: None,
             lost: None,
+            belated: None,
             stalled: BTreeSet::new(),
             held: false,
             average_record_bytes: 256,
@@ -131,6 +134,12 @@ impl<F: Fetcher> Consumer<F> {
         self.lost.take()
     }
 
+    /// A record that came behind its successors: what was taken of them has to be given up. It stays until reading goes on
+    /// elsewhere.
+    pub(crate) fn belated(&self) -> Option<&(TopicPartition, i64)> {
+        self.belated.as_ref()
+    }
+
     /// The newest trouble since the last call: the client goes on by itself, a person may want to know.
     pub(crate) fn take_trouble(&mut self) -> Option<Error> {
         self.fetcher.take_trouble().or_else(|| self.trouble.take())
@@ -147,7 +156,7 @@ impl<F: Fetcher> Consumer<F> {
 
     /// Whether every owned partition has come to its end, and nothing is left to say.
     pub(crate) fn is_done(&self) -> bool {
-        self.late_error.is_none() && self.owned.iter().all(Owned::is_done)
+        self.late_error.is_none() && self.own_assignment.is_none() && self.owned.iter().all(Owned::is_done)
     }
 
     /// Tells the group how far it has come, in the background. For lag tools only; losing it costs nothing.
@@ -251,9 +260,17 @@ impl<F: Fetcher> Consumer<F> {
             match owned.judge(message.offset()) {
                 Verdict::Take => {}
                 Verdict::Done | Verdict::Pass => continue,
+                Verdict::Below if !owned.is_new_below(message.leader_epoch()) => continue,
+                Verdict::Below => {
+                    let changed = written_anew(owned, message.offset());
+                    let partition = owned.partition.clone();
+                    self.give_up(partition, changed);
+                    continue;
+                }
                 Verdict::OutOfOrder => {
                     let late = out_of_order(owned, message.offset());
                     owned.must_seek = true;
+                    self.belated.get_or_insert((owned.partition.clone(), message.offset()));
                     self.late_error.get_or_insert(late);
                     continue;
                 }
@@ -297,19 +314,9 @@ impl<F: Fetcher> Consumer<F> {
             ErrorKind::SourceChanged => {
                 owned.must_seek = false;
                 self.stalled.insert(place.clone());
-                self.lost = self.lost.take().or(self.late_error.is_none().then_some(place));
-                self.late_error.get_or_insert(failed);
+                self.give_up(place, failed);
             }
-            // On its way a batch may be damaged once; in the log it stays so.
-            ErrorKind::Data => {
-                let now = self.clock.now();
-                let (since, count) = owned.corrupt.map_or((now, 1), |(since, count)| (since, count + 1));
-                owned.corrupt = Some((since, count));
-                match count > CORRUPT_TRIES && now.saturating_sub(since) > CORRUPT_TIME {
-                    true => self.tell(failed),
-                    false => self.trouble = Some(passing(&failed)),
-                }
-            }
+            ErrorKind::Data if !owned.is_corrupt(self.clock.now()) => self.trouble = Some(passing(&failed)),
             _ => self.tell(failed),
         }
     }
@@ -325,6 +332,12 @@ impl<F: Fetcher> Consumer<F> {
             ErrorKind::Conflict if !is_fatal => self.trouble = Some(passing(&failed)),
             _ => self.tell(failed),
         }
+    }
+
+    /// A partition cannot be read on.
+    fn give_up(&mut self, partition: TopicPartition, why: Error) {
+        self.lost = self.lost.take().or(self.late_error.is_none().then_some(partition));
+        self.late_error.get_or_insert(why);
     }
 
     /// What the client mends by itself is told, anything else ends the reading.
@@ -345,6 +358,15 @@ fn passing(failed: &Error) -> Error {
     Error::unavailable(failed.message())
 }
 
+fn written_anew(owned: &Owned, offset: i64) -> Error {
+    let Owned { partition, position, .. } = owned;
+    let message = format!(
+        "poll {partition}: it landed up to {position}, where the log now has a record at {offset} that a later leader wrote"
+    );
+    Error::new(ErrorKind::SourceChanged, message)
+        .with_help("the log was cut and has grown again: compare the landing with it")
+}
+
 fn out_of_order(owned: &Owned, offset: i64) -> Error {
     let Owned { partition, position, .. } = owned;
     Error::unavailable(format!("poll {partition}: the record at {offset} came when it was read up to {position}"))
@@ -357,6 +379,3 @@ pub(crate) const SLICE_BYTES: usize = 8 << 20;
 const SLICE_RECORDS: usize = 32_768;
 /// How long one batch call waits for its messages to come together.
 const BATCH_TIMEOUT: Duration = Duration::from_millis(10);
-/// How often, and for how long, a record that cannot be read is read again.
-const CORRUPT_TRIES: u32 = 5;
-const CORRUPT_TIME: Duration = Duration::from_secs(10);

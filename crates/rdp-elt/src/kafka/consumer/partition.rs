@@ -5,6 +5,8 @@
 //! and then the hole is a loss. So a hole that begins where something happened is read once more from its beginning. It is
 //! believed when it shows again as it was, with nothing in between; what shows inside it instead is read in.
 
+use std::time::Duration;
+
 use crate::clock::Moment;
 use crate::offset::TopicPartition;
 use crate::sink::RecordMark;
@@ -26,8 +28,7 @@ pub(super) struct Owned {
     pub(super) paused: bool,
     /// Whether it has to be sought before anything of it is taken.
     pub(super) must_seek: bool,
-    /// When its records were first found to be corrupt at this position, and how often since.
-    pub(super) corrupt: Option<(Moment, u32)>,
+    corrupt: Option<Corrupt>,
     newest: Option<RecordMark>,
     /// Whether anything came since it was last sought: only then has the log confirmed `newest`.
     is_confirmed: bool,
@@ -45,6 +46,14 @@ enum Hole {
     Asked { next: i64 },
 }
 
+/// Records at the position that could not be read.
+#[derive(Debug, Clone, Copy)]
+struct Corrupt {
+    first: Moment,
+    newest: Moment,
+    count: u32,
+}
+
 /// What becomes of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
@@ -52,8 +61,10 @@ pub(super) enum Verdict {
     Take,
     /// It lies at or behind the end: the partition is done.
     Done,
-    /// It is read again, or is below what is to be read.
+    /// It is read again.
     Pass,
+    /// It lies below where reading was told to begin.
+    Below,
     /// It comes behind its successors: what was taken of them has to be given up.
     OutOfOrder,
 }
@@ -94,6 +105,16 @@ impl Owned {
         }
     }
 
+    /// Notes that what came at its position could not be read. Whether that is so for good: on its way a batch may be damaged
+    /// once, in the log it stays so.
+    pub(super) fn is_corrupt(&mut self, now: Moment) -> bool {
+        let lasting = self.corrupt.filter(|corrupt| now.saturating_sub(corrupt.newest) < CORRUPT_TIME);
+        let mut corrupt = lasting.unwrap_or(Corrupt { first: now, newest: now, count: 0 });
+        (corrupt.newest, corrupt.count) = (now, corrupt.count + 1);
+        self.corrupt = Some(corrupt);
+        corrupt.count > CORRUPT_TRIES && now.saturating_sub(corrupt.first) > CORRUPT_TIME
+    }
+
     /// It is read on from its position, by our word and not by the client's.
     pub(super) fn sought(&mut self) {
         self.disturb();
@@ -112,11 +133,13 @@ impl Owned {
 
     /// What becomes of the record at `offset`. Moves the position where it is taken.
     pub(super) fn judge(&mut self, offset: i64) -> Verdict {
-        if self.must_seek || offset < self.begun {
-            return Verdict::Pass;
-        }
-        if offset < self.position {
-            return Verdict::OutOfOrder;
+        match offset {
+            _ if offset < self.begun && self.must_seek => return Verdict::Pass,
+            _ if offset < self.begun => return Verdict::Below,
+            // Also where it is to be sought: that forgets no order that was broken before.
+            _ if offset < self.position => return Verdict::OutOfOrder,
+            _ if self.must_seek => return Verdict::Pass,
+            _ => {}
         }
         if !self.passes_hole(offset) {
             return Verdict::Pass;
@@ -132,6 +155,12 @@ impl Owned {
                 Verdict::Take
             }
         }
+    }
+
+    /// Whether a record below where reading begins was written after the newest that landed, by a later leader: where it is
+    /// there was none, so the log was cut and has grown again.
+    pub(super) fn is_new_below(&self, leader_epoch: Option<i32>) -> bool {
+        self.newest.is_some_and(|newest| leader_epoch.is_some_and(|epoch| epoch > newest.leader_epoch))
     }
 
     /// The reader has come to the partition's end, at `offset`.
@@ -177,6 +206,10 @@ impl Owned {
         false
     }
 }
+
+/// How often, and for how long, a record that cannot be read is read again.
+const CORRUPT_TRIES: u32 = 5;
+const CORRUPT_TIME: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -241,7 +274,7 @@ mod tests {
     #[test]
     fn a_record_behind_its_successors_is_out_of_order_and_one_that_landed_before_is_not() {
         let mut owned = owned(5, None);
-        assert_eq!(owned.judge(4), Verdict::Pass);
+        assert_eq!(owned.judge(4), Verdict::Below);
         assert_eq!(owned.judge(5), Verdict::Take);
         assert_eq!(owned.judge(9), Verdict::Take);
         assert_eq!(owned.judge(6), Verdict::OutOfOrder);

@@ -25,6 +25,12 @@ impl<F: Fetcher> Lane<F> {
         self.await_in_flight()?;
         let topics: BTreeSet<_> = ranges.iter().map(|(partition, _)| partition.topic.clone()).collect();
         self.check_unchanged(&topics)?;
+        // It may have come while something else was waited for.
+        if let Some((partition, offset)) = self.consumer.belated() {
+            return Err(Error::unavailable(format!(
+                "poll {partition}: the record at {offset} came behind its successors"
+            )));
+        }
         let window = match self.window.take() {
             Some(window) => window,
             None => self.open_window()?,

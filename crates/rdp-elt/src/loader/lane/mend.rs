@@ -17,7 +17,12 @@ impl<F: Fetcher> Lane<F> {
         if let Some(partition) = self.consumer.take_lost() {
             return self.leave(&partition, &error);
         }
-        let error = self.weigh(error);
+        let error = match self.consumer.belated() {
+            Some((partition, offset)) if self.begun.position(partition).is_some_and(|begun| *offset < begun) => {
+                came_too_late(partition, *offset)
+            }
+            _ => self.weigh(error),
+        };
         self.discard();
         self.must_rewind = true;
         let mut error = error;
@@ -49,7 +54,7 @@ impl<F: Fetcher> Lane<F> {
                 .and_then(|()| self.run.source.explain(partition, position, error, &self.executor));
             let Err(failed) = outcome else { break };
             let failed = self.weigh(failed);
-            if self.run.is_failed() || self.run.shutdown.is_immediate() {
+            if self.run.is_failed() || self.run.shutdown.is_immediate() || self.consumer.belated().is_some() {
                 break;
             }
             let wait = self.landing_patience.wait(failed, &self.run.shutdown, &|event| self.run.tell(event))?;
@@ -111,7 +116,11 @@ impl<F: Fetcher> Lane<F> {
     fn wait_in_group(&mut self, wait: Duration) {
         let until = self.run.clock.now() + wait;
         let mut outcome = self.consumer.pause();
-        while outcome.is_ok() && self.run.clock.now() < until && !self.run.shutdown.is_requested() && !self.run.is_failed() {
+        while outcome.is_ok()
+            && self.run.clock.now() < until
+            && !self.run.shutdown.is_requested()
+            && !self.run.is_failed()
+        {
             match self.waiting {
                 None => outcome = self.keep_in_group(),
                 Some(_) => self.run.clock.sleep(Duration::from_millis(20)),
@@ -119,6 +128,16 @@ impl<F: Fetcher> Lane<F> {
         }
         self.met = outcome.and(self.consumer.resume()).err();
     }
+}
+
+/// Its successors are in a window that was closed without it.
+fn came_too_late(partition: &TopicPartition, offset: i64) -> Error {
+    let message =
+        format!("read {partition}: the brokers gave the record at {offset} only after its successors had landed");
+    Error::new(ErrorKind::Data, message).with_help(
+        "no broker should do so: run `rdp audit`; to land the range anew, move its file and every later one of the \
+         partition out of the landing and start again",
+    )
 }
 
 /// How many conflicts in a row, without a window landed between them, a member of a group takes before it stops.

@@ -20,8 +20,8 @@ pub(super) struct Watch {
     looked_at: Moment,
     /// How far each partition that is being read had come, and since when it stands there.
     standing: BTreeMap<TopicPartition, (i64, Moment)>,
-    /// Since when it has owned nothing, or last saw others move.
-    empty_since: Moment,
+    /// Since when it has had nothing to read, or last saw that all had landed.
+    idle_since: Moment,
     /// The newest trouble that librdkafka told of, in its words.
     trouble: Option<String>,
     told_at: Option<Moment>,
@@ -33,7 +33,7 @@ pub(super) struct Watch {
 struct Stall {
     since: Moment,
     what: String,
-    /// The partitions that stand still; none where the lane owns nothing.
+    /// The partitions that stand still; none where those are others'.
     partitions: Vec<TopicPartition>,
     /// Whether some of the lane's partitions move.
     is_partial: bool,
@@ -41,14 +41,7 @@ struct Stall {
 
 impl Watch {
     pub(super) fn new(now: Moment) -> Self {
-        Watch {
-            looked_at: now,
-            standing: BTreeMap::new(),
-            empty_since: now,
-            trouble: None,
-            told_at: None,
-            mended: None,
-        }
+        Watch { looked_at: now, standing: BTreeMap::new(), idle_since: now, trouble: None, told_at: None, mended: None }
     }
 
     /// Notes trouble that may be the reason of what is seen later.
@@ -127,11 +120,11 @@ impl<F: Fetcher> Lane<F> {
         if self.waiting.is_some() {
             return Ok(None);
         }
-        if self.consumer.is_empty() {
+        if self.consumer.is_empty() || (self.run.ends.is_some() && self.consumer.is_done()) {
             self.watch.standing.clear();
-            return self.stall_of_nothing(now);
+            return self.stall_of_others(now);
         }
-        self.watch.empty_since = now;
+        self.watch.idle_since = now;
         let reading: BTreeMap<_, _> =
             self.consumer.reading().map(|(partition, position)| (partition.clone(), position)).collect();
         self.watch.standing.retain(|partition, _| reading.contains_key(partition));
@@ -168,20 +161,23 @@ impl<F: Fetcher> Lane<F> {
         }))
     }
 
-    /// A member that owns nothing while something is left to land, and nobody lands it.
-    fn stall_of_nothing(&mut self, now: Moment) -> Result<Option<Stall>> {
+    /// A member that has nothing left to read while something is left to land, and nobody lands it.
+    fn stall_of_others(&mut self, now: Moment) -> Result<Option<Stall>> {
         if !self.in_group {
             return Ok(None);
         }
-        if self.run.ends.is_none() && now.saturating_sub(self.watch.empty_since) >= TELL_AFTER {
+        if self.run.ends.is_none() && now.saturating_sub(self.watch.idle_since) >= TELL_AFTER {
             self.run.refresh_landed(&self.executor)?;
         }
         let Some((partition, moved_at)) = self.run.lagging() else {
-            self.watch.empty_since = now;
+            self.watch.idle_since = now;
             return Ok(None);
         };
-        let since = self.watch.empty_since.max(moved_at);
-        let what = format!("the group gives this member no partition, and nobody lands {partition} meanwhile");
+        let since = self.watch.idle_since.max(moved_at);
+        let what = match self.consumer.is_empty() {
+            true => format!("the group gives this member no partition, and nobody lands {partition} meanwhile"),
+            false => format!("this member has landed what it was given, and no other lands {partition}"),
+        };
         Ok(Some(Stall { since, what, partitions: Vec::new(), is_partial: false }))
     }
 
@@ -210,6 +206,11 @@ impl<F: Fetcher> Lane<F> {
             Some(Polled::Rebalance(crate::kafka::Rebalance::Assign(more))) if !self.in_group => partitions.extend(more),
             _ => {}
         }
+        self.reopen_with(partitions)
+    }
+
+    /// The same, without a group of these partitions.
+    pub(super) fn reopen_with(&mut self, partitions: Vec<TopicPartition>) -> Result<()> {
         self.discard();
         self.settle()?;
         let assignment = match self.in_group {

@@ -54,7 +54,13 @@ enum What {
 }
 
 impl Client {
-    pub(super) fn new(world: &World, member: u64, in_group: bool, end_events: bool) -> Self {
+    pub(super) fn new(world: &World, process: u64, in_group: bool, end_events: bool) -> Self {
+        let member = {
+            let mut state = world.lock();
+            let member = process * 1_000 + state.random.u64(..1_000);
+            state.clients.insert(process, member);
+            member
+        };
         Client {
             world: world.clone(),
             member,
@@ -127,6 +133,10 @@ impl Part {
             ("message too large", RDKafkaErrorCode::MessageSizeTooLarge),
             ("corrupt batch", RDKafkaErrorCode::BadMessage),
         ] {
+            let is_of_records = matches!(code, RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::BadMessage);
+            if is_of_records && self.fetch_at >= state.logs[partition as usize].end() {
+                continue;
+            }
             if state.strikes(what, 120) {
                 self.queue.push_back(fail(code));
                 return;
@@ -147,13 +157,7 @@ impl Part {
                 Some(Message { partition, offset, what: What::Record { epoch: entry.epoch, value: entry.value } })
             })
             .collect();
-        let swaps = fetched.len() > 1 && state.strikes("batches out of order", 400);
-        let middle = fetched.len() / 2;
         self.queue.extend(fetched);
-        if swaps {
-            let behind = self.queue.len() - middle;
-            self.queue.make_contiguous()[behind - 1..].rotate_left(1);
-        }
         self.fetch_at = to;
         if end_events && to == end && self.told_end != Some(end) {
             self.told_end = Some(end);
@@ -179,7 +183,14 @@ impl Fetcher for Client {
         for of in partitions.into_iter().filter(|_| !self.lost) {
             let Some(part) = parts.get_mut(&of) else { continue };
             part.fetch(of.partition, &self.world, self.end_events);
-            let take = self.world.lock().random.usize(..=part.queue.len());
+            let has_room = part.queue.len() <= max - (into.len() - before);
+            let swaps = has_room && part.queue.len() > 1 && self.world.lock().strikes("batches out of order", 300);
+            if swaps {
+                let middle = part.queue.len() / 2;
+                part.queue.rotate_left(middle);
+            }
+            // An answer with its batches out of order is consumed as one.
+            let take = if swaps { part.queue.len() } else { self.world.lock().random.usize(..=part.queue.len()) };
             for _ in 0..take {
                 if into.len() - before >= max {
                     break;
@@ -239,8 +250,13 @@ impl Fetcher for Client {
         let was_asked = self.is_rebalancing();
         self.answered();
         drop(parts);
+        let mut state = self.world.lock();
         if was_asked {
-            self.world.lock().given_back(self.member, partitions);
+            state.given_back(self.member, partitions);
+        }
+        // Who was given up joins again by itself.
+        if self.in_group && !self.lost && !state.is_member(self.member) {
+            state.join(self.member);
         }
         Ok(())
     }

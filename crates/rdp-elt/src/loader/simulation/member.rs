@@ -49,8 +49,16 @@ impl Member {
         let (told, clock_too) = (told_at.clone(), world.clone());
         let seconds = std::time::Duration::from_secs;
         let loader = Loader::new(source.clone(), LoadOptions::default(), sink.clone())
-            .with_limits(WindowLimits { max_records: habit.max_records, max_wait: seconds(2), ..WindowLimits::default() })
-            .with_options(LoaderOptions { retry_cap: seconds(2), give_up_after: Some(seconds(600)), ..LoaderOptions::default() })
+            .with_limits(WindowLimits {
+                max_records: habit.max_records,
+                max_wait: seconds(2),
+                ..WindowLimits::default()
+            })
+            .with_options(LoaderOptions {
+                retry_cap: seconds(2),
+                give_up_after: Some(seconds(600)),
+                ..LoaderOptions::default()
+            })
             .with_observer(move |event| {
                 if matches!(event, LoadEvent::Waiting { .. } | LoadEvent::Retrying { .. }) {
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = clock_too.lock().now;
@@ -59,13 +67,14 @@ impl Member {
         let opened = Opened::of(Source::new(Box::new(world.clone()), &source, sink), habit.until, &executor)?;
         let shutdown = Shutdown::new();
         let run = Arc::new(Run::new(&loader, habit.until, &shutdown, clock.clone(), opened));
-        let (end_events, in_group, world) = (habit.until == Until::LogEnd, habit.in_group, world.clone());
+        let (end_events, world, in_group) = (habit.until == Until::LogEnd, world.clone(), habit.in_group);
         let opened_clock = clock.clone();
         let open: Open<Client> = Box::new(move |assignment| {
             let own = match assignment {
                 Assignment::Partitions(partitions) => Some(partitions),
                 Assignment::Topics(_) => None,
             };
+            let in_group = own.is_none();
             let client = Client::new(&world, number, in_group, end_events);
             let consumer = Consumer::new(client, opened_clock.clone(), own);
             if in_group {
@@ -94,6 +103,12 @@ impl Member {
             self.run.note_heard();
             self.run.note_log_ends(ends);
         }
+    }
+
+    /// What it is at, for a person.
+    pub(super) fn state(&self) -> String {
+        let reading = self.lane.as_ref().map_or_else(String::new, Lane::state);
+        format!("member {}, lagging {:?}, {reading}", self.number, self.run.lagging())
     }
 
     /// When it last told that something does not come.

@@ -55,8 +55,10 @@ struct Story {
     members: Vec<Member>,
     member_count: u64,
     turn_count: u64,
-    /// The end that a member may come to because a log was cut.
+    /// A log was cut below what has landed of it.
     cut: bool,
+    /// Faults are over, and one member is at work all by itself.
+    is_alone: bool,
 }
 
 /// Plays one seed's story. `Err` says what broke.
@@ -72,6 +74,7 @@ pub(super) fn play(seed: u64) -> Result<Outcome, String> {
         member_count: 0,
         turn_count: 0,
         cut: false,
+        is_alone: false,
     };
     story.play()?;
     let state = story.world.lock();
@@ -91,7 +94,8 @@ impl Story {
             (state.random.u32(50..600), state.random.bool())
         };
         let until = || if self.world.lock().random.u32(..3) == 0 { Until::LogEnd } else { Until::Stopped };
-        let start = if self.world.lock().random.u32(..3) == 0 { StartPosition::Latest } else { StartPosition::Earliest };
+        let start =
+            if self.world.lock().random.u32(..3) == 0 { StartPosition::Latest } else { StartPosition::Earliest };
         let max_records = self.world.lock().random.usize(3..40);
         let habit = Habit { in_group, until: until(), start, max_records };
         let may_cut = self.world.lock().random.u32(..10) == 0;
@@ -110,13 +114,13 @@ impl Story {
         match dice {
             0..60 => {
                 let mut state = self.world.lock();
-                let number = state.random.usize(..state.logs.len());
+                let number = state.any_log();
                 let records = state.random.usize(1..15);
                 state.produce(number, records);
             }
             60..80 => {
                 let mut state = self.world.lock();
-                let number = state.random.usize(..state.logs.len());
+                let number = state.any_log();
                 state.elect(number);
             }
             80..100 if habit.in_group => self.world.lock().share_out(),
@@ -163,7 +167,9 @@ impl Story {
             self.members.remove(place);
             match ended {
                 Ok(_) => self.world.lock().note("member ends well"),
-                Err(error) if is_fitting(&error) => self.world.lock().note("member ends with an error"),
+                Err(error) if is_fitting(&error) && !self.is_alone => {
+                    self.world.lock().note("member ends with an error");
+                }
                 Err(error) => return Err(format!("a member ended with {error:?}")),
             }
         }
@@ -196,7 +202,7 @@ impl Story {
         member.frozen_until = state.now + Duration::from_secs(state.random.u64(1..20));
         state.note("freeze");
         if member.in_group {
-            state.expel(member.number);
+            state.expel_process(member.number);
         }
     }
 
@@ -204,7 +210,7 @@ impl Story {
     fn cut(&mut self) {
         let landed = self.landed_ends();
         let mut state = self.world.lock();
-        let number = state.random.usize(..state.logs.len());
+        let number = state.any_log();
         let Some(position) = landed.get(&(number as i32)).copied().filter(|position| *position > 1) else { return };
         let end = state.random.i64(0..position);
         let grow = state.random.usize(0..40);
@@ -214,7 +220,10 @@ impl Story {
 
     fn landed_ends(&self) -> BTreeMap<i32, i64> {
         let held = self.executor.block_on(self.sink.positions(&self.world.partitions())).unwrap_or_default();
-        held.into_iter().filter(|(_, held)| held.newest.is_some()).map(|(of, held)| (of.partition, held.position)).collect()
+        held.into_iter()
+            .filter(|(_, held)| held.newest.is_some())
+            .map(|(of, held)| (of.partition, held.position))
+            .collect()
     }
 
     /// Faults are over: a last member lands all that is left, and says so if it takes long.
@@ -226,7 +235,39 @@ impl Story {
         }
         let wanted = self.ends();
         let habit = Habit { until: Until::LogEnd, ..habit.clone() };
-        self.start(&habit)?;
+        // Without a group, members that are still at work overtake each other: one by one, they end with a conflict.
+        for _ in 0..=self.members.len() {
+            self.land_the_rest(&habit)?;
+        }
+        for member in &self.members {
+            member.shutdown.request();
+        }
+        for _ in 0..MOST_TURNS {
+            if self.members.is_empty() {
+                break;
+            }
+            self.turn()?;
+        }
+        if !self.members.is_empty() {
+            return Err("a member does not stop".to_owned());
+        }
+        self.is_alone = true;
+        self.land_the_rest(&habit)?;
+        let landed =
+            self.executor.block_on(self.sink.positions(&self.world.partitions())).map_err(|e| e.to_string())?;
+        for (of, end) in wanted {
+            let position =
+                landed.iter().find(|(partition, _)| partition.partition == of).map(|(_, held)| held.position);
+            if position.is_none_or(|position| position < end) {
+                return Err(format!("[{of}] landed up to {position:?} of {end}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// A member that has to come to the log's end by itself.
+    fn land_the_rest(&mut self, habit: &Habit) -> Result<(), String> {
+        self.start(habit)?;
         let last = self.member_count;
         let mut moved_at = self.world.now();
         let mut landed_count = self.judge.landed_count;
@@ -244,30 +285,12 @@ impl Story {
             let Some(member) = self.members.get(place).filter(|member| member.number == last) else { continue };
             let silent = now.saturating_sub(moved_at.max(member.told_at()));
             if silent > SILENCE {
-                return Err(format!("{} s of silence with {} members", silent.as_secs(), self.members.len()));
+                let (members, state) = (self.members.len(), member.state());
+                return Err(format!("{} s of silence with {members} members: {state}", silent.as_secs()));
             }
         }
         if self.members.iter().any(|member| member.number == last) {
             return Err(format!("the last member does not end; {} are at work", self.members.len()));
-        }
-        for member in &self.members {
-            member.shutdown.request();
-        }
-        for _ in 0..MOST_TURNS {
-            if self.members.is_empty() {
-                break;
-            }
-            self.turn()?;
-        }
-        if !self.members.is_empty() {
-            return Err("a member does not stop".to_owned());
-        }
-        let landed = self.executor.block_on(self.sink.positions(&self.world.partitions())).map_err(|e| e.to_string())?;
-        for (of, end) in wanted {
-            let position = landed.iter().find(|(partition, _)| partition.partition == of).map(|(_, held)| held.position);
-            if position.is_none_or(|position| position < end) {
-                return Err(format!("[{of}] landed up to {position:?} of {end}"));
-            }
         }
         Ok(())
     }
@@ -277,7 +300,7 @@ impl Story {
         self.members.clear();
         self.world.lock().faulty = false;
         let before = self.landed_ends();
-        let habit = Habit { until: Until::LogEnd, in_group: false, ..habit.clone() };
+        let habit = Habit { until: Until::LogEnd, ..habit.clone() };
         self.member_count += 1;
         let mut member = match Member::start(self.member_count, &habit, &self.world, &self.sink) {
             Err(error) if error.kind() == ErrorKind::SourceChanged => return Ok(()),

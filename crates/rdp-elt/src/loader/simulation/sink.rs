@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -78,16 +79,12 @@ impl Landing for FailingLanding {
 
     async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
         let FailingLanding { within, world } = *self;
-        let mut steps = {
+        let ready_at = {
             let mut state = world.lock();
             let slow = state.strikes("slow commit", 10);
-            state.random.u32(if slow { 500..4_000 } else { 0..6 })
+            state.now + Duration::from_millis(state.random.u64(if slow { 500..8_000 } else { 0..6 }))
         };
-        std::future::poll_fn(|_| {
-            steps = steps.saturating_sub(1);
-            if steps == 0 { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        std::future::poll_fn(|_| if world.lock().now < ready_at { Poll::Pending } else { Poll::Ready(()) }).await;
         fails(&world, "commit fails", 15)?;
         let receipt = within.commit(ranges).await?;
         fails(&world, "commit fails after its effect", 15)?;

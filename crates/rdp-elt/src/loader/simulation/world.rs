@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) logs: Vec<Log>,
     pub(super) topic_id: u32,
     pub(super) group: Group,
+    /// The client of each process, by which the group knows it; a process may open another.
+    pub(super) clients: BTreeMap<u64, u64>,
     /// While false nothing fails any more.
     pub(super) faulty: bool,
     /// How often each fault struck.
@@ -96,6 +98,7 @@ impl World {
             logs,
             topic_id: 1,
             group,
+            clients: BTreeMap::new(),
             faulty: true,
             struck: BTreeMap::new(),
             trace: seed,
@@ -123,6 +126,12 @@ impl State {
         }
         self.note(what);
         true
+    }
+
+    /// The number of some log.
+    pub(super) fn any_log(&mut self) -> usize {
+        let count = self.logs.len();
+        self.random.usize(..count)
     }
 
     /// Counts something that happened.
@@ -164,6 +173,17 @@ impl State {
         self.logs[number].epoch += 1;
         self.produce(number, grow);
         self.note("cut");
+    }
+
+    pub(super) fn is_member(&self, member: u64) -> bool {
+        self.group.members.contains(&member)
+    }
+
+    /// The group gives up on a process.
+    pub(super) fn expel_process(&mut self, process: u64) {
+        if let Some(member) = self.clients.get(&process).copied() {
+            self.expel(member);
+        }
     }
 
     pub(super) fn join(&mut self, member: u64) {
