@@ -90,6 +90,25 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+    use crate::error::Error;
+    use crate::kafka::EmbeddedBroker;
+
+    #[test]
+    fn a_client_that_answered_once_and_does_no_more_is_replaced_within_the_call() {
+        let broker = EmbeddedBroker::start().expect("starts");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", broker.brokers());
+        let line = Line::open(config).expect("opened");
+        let reach = |client: &Admin, wait| client.reach("reach it", wait);
+        line.ask(Duration::from_secs(10), reach).expect("answered");
+        let deaf = line.client().expect("open");
+        let hear = |client: &Admin, wait| match std::ptr::eq(client, &*deaf) {
+            true => Err(Error::unavailable("it does not hear")),
+            false => reach(client, wait),
+        };
+        line.ask(Duration::from_secs(10), hear).expect("a new client hears");
+        assert!(!Arc::ptr_eq(&deaf, &line.client().expect("open")), "and it is everybody's from now on");
+    }
 
     #[test]
     fn a_client_that_hears_nothing_is_given_up_quickly() {
@@ -107,7 +126,6 @@ mod tests {
         line.give_up(&client);
         let began = Instant::now();
         drop(client);
-        eprintln!("destroyed in {:?}", began.elapsed());
         assert!(began.elapsed() < Duration::from_secs(1), "whoever asks waits for it: {:?}", began.elapsed());
     }
 }
