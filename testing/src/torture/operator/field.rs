@@ -254,6 +254,9 @@ impl Field {
         let ended = Ended { only, asked: self.asked(&exit.stderr), ..Ended::default() };
         self.judge_exit(&exit, &expected, may_be_killed, step);
         self.judge(ended, exit.code(), step);
+        if exit.code().is_some() {
+            self.audit(step);
+        }
     }
 
     fn run(&mut self, during: During, step: &mut Step) {
@@ -289,6 +292,7 @@ impl Field {
             self.model.recreated();
             produced.into_iter().for_each(|(partition, offset, id)| self.model.produced(partition, offset, id));
         }
+        self.audit(step);
     }
 
     /// The new topic's records are told to the model once the run has ended: none of them may land.
@@ -333,6 +337,7 @@ impl Field {
             step.wrong.push(format!("the second member ended with {}\n{}", second.status, tail(&second.stderr)));
         }
         self.judge(Ended { asked, ..Ended::default() }, spokesman.code(), step);
+        self.audit(step);
     }
 
     /// Waits until all partitions are given out; `false` where a process ended before, or should.
@@ -393,7 +398,7 @@ impl Field {
         }
     }
 
-    /// Holds the landing against the model, and the audit.
+    /// Holds the landing against the model.
     fn judge(&mut self, mut ended: Ended, code: Option<i32>, step: &mut Step) {
         ended.is_complete = code == Some(0);
         ended.is_refused = code == Some(SOURCE_CHANGED);
@@ -408,13 +413,11 @@ impl Field {
         let rows = self.model.row_count() - before;
         self.tally.records += rows as u64;
         step.said += &format!("; {rows} rows landed, {} in all", self.model.row_count());
-        if step.wrong.is_empty() && code.is_some() {
-            self.audit(step);
-        }
     }
 
+    /// Holds the audit against the model.
     fn audit(&mut self, step: &mut Step) {
-        if self.model.is_deleted {
+        if self.model.is_deleted || !step.wrong.is_empty() {
             return;
         }
         let mut setup = self.setup.clone();
