@@ -101,7 +101,10 @@ impl Field {
             Operation::LoadKilledAfter(milliseconds) => {
                 self.load(None, Some(Duration::from_millis(milliseconds)), &mut step);
             }
-            Operation::Run(during) => self.run(during, &mut step),
+            Operation::Run(during) => self.run(during, None, &mut step),
+            Operation::RunKilled(at, visit) => {
+                self.run(During::Produce(30), Some(format!("{at}=kill@{visit}")), &mut step);
+            }
             Operation::Pair { kill_one } => self.pair(kill_one, &mut step),
             other => step.said += &self.deed(other).unwrap_or_else(|| "nothing to do".to_owned()),
         }
@@ -259,12 +262,17 @@ impl Field {
         }
     }
 
-    fn run(&mut self, during: During, step: &mut Step) {
+    fn run(&mut self, during: During, failpoint: Option<String>, step: &mut Step) {
         let only = self.setup.only(self.topic.partitions());
         self.model.begun(self.setup.start, only.as_deref());
         let expected = self.model.expected(only.as_deref());
         let config = self.setup.write(&self.topic, &self.home);
-        let mut processes = [self.rdp("run", &config).spawn()];
+        let rdp = self.rdp("run", &config);
+        let is_killed = failpoint.is_some();
+        let mut processes = [match failpoint {
+            Some(failpoint) => rdp.failpoint(&failpoint).spawn(),
+            None => rdp.spawn(),
+        }];
         let mut anew = None;
         if self.wait_for_assignment(&mut processes, &expected, only.as_deref(), step) {
             match during {
@@ -283,16 +291,21 @@ impl Field {
             if anew.is_some() { Expected::Changed("it was made anew under the run".to_owned()) } else { expected };
         self.wait_for_end(&mut processes, &expected, only.as_deref());
         let [mut process] = processes;
-        process.term();
+        match is_killed {
+            true => process.kill(),
+            false => process.term(),
+        }
         let exit = process.wait(LIMIT);
         let ended = Ended { only, asked: self.asked(&exit.stderr), ..Ended::default() };
-        self.judge_exit(&exit, &expected, false, step);
+        self.judge_exit(&exit, &expected, is_killed, step);
         self.judge(ended, exit.code(), step);
         if let Some(produced) = anew {
             self.model.recreated();
             produced.into_iter().for_each(|(partition, offset, id)| self.model.produced(partition, offset, id));
         }
-        self.audit(step);
+        if !is_killed {
+            self.audit(step);
+        }
     }
 
     /// The new topic's records are told to the model once the run has ended: none of them may land.
@@ -468,8 +481,8 @@ impl Field {
 
 impl Operation {
     fn is_run(self) -> bool {
-        use Operation::{Load, LoadKilled, LoadKilledAfter, Pair, Run};
-        matches!(self, Load | LoadKilled(..) | LoadKilledAfter(_) | Run(_) | Pair { .. })
+        use Operation::{Load, LoadKilled, LoadKilledAfter, Pair, Run, RunKilled};
+        matches!(self, Load | LoadKilled(..) | LoadKilledAfter(_) | Run(_) | RunKilled(..) | Pair { .. })
     }
 
     /// Whether it can be done where there is no topic.

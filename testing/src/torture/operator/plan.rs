@@ -46,6 +46,8 @@ pub(super) enum Operation {
     LoadKilledAfter(u64),
     /// `rdp run`, while this happens, until all has landed.
     Run(During),
+    /// `rdp run` while records come, killed at this visit of this step, or when it has landed them.
+    RunKilled(&'static str, u8),
     /// Two `rdp run` in a group; one of them may be killed half way.
     Pair {
         kill_one: bool,
@@ -132,11 +134,13 @@ fn produce(random: &mut fastrand::Rng) -> Operation {
 }
 
 fn run(random: &mut fastrand::Rng) -> Operation {
+    let step = STEPS[random.usize(..STEPS.len())];
     match random.u8(..20) {
         0..6 => Operation::Load,
-        6..10 => Operation::LoadKilled(STEPS[random.usize(..STEPS.len())], random.u8(1..4)),
-        10..12 => Operation::LoadKilledAfter(random.u64(5..300)),
-        12..17 => Operation::Run(match random.u8(..8) {
+        6..9 => Operation::LoadKilled(step, random.u8(1..4)),
+        9 | 10 => Operation::LoadKilledAfter(random.u64(5..300)),
+        11 | 12 => Operation::RunKilled(step, random.u8(1..4)),
+        13..17 => Operation::Run(match random.u8(..8) {
             0 => During::Nothing,
             1..5 => During::Produce(random.u64(1..60)),
             5..7 => During::AddPartition,
