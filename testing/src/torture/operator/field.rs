@@ -144,7 +144,10 @@ impl Field {
                 let partition = self.number(partition);
                 return self.remove_files(partition, self.file_count(partition), false);
             }
-            Operation::CopyLanding => self.home = self.home.duplicate(),
+            Operation::CopyLanding => {
+                self.home.landing().is_dir().then_some(())?;
+                self.home = self.home.duplicate();
+            }
             Operation::LandAnew => self.land_anew(),
             _ => return None,
         }

@@ -120,7 +120,12 @@ pub(super) fn sequence(seed: u64, length: usize) -> (Ground, Vec<Operation>) {
             0..5 => operations.push(run(&mut random)),
             5..7 => operations.push(produce(&mut random)),
             7 => operations.push(Operation::Change(change(&mut random, ground, about))),
-            _ => operations.push(deed(&mut random, ground)),
+            _ => match (ground, random.u8(..3)) {
+                (Ground::OwnBroker, 0) => operations.push(Operation::BackUp),
+                (Ground::OwnBroker, 1) => operations.extend(restore(&mut random)),
+                (Ground::Compacted, 0) => operations.push(Operation::Compact),
+                _ => operations.push(deed(&mut random)),
+            },
         }
     }
     // Whatever the last did shows in a run.
@@ -150,18 +155,22 @@ fn run(random: &mut fastrand::Rng) -> Operation {
     }
 }
 
-fn deed(random: &mut fastrand::Rng, ground: Ground) -> Operation {
+/// What was there may have landed in between, and the log may have grown past it again.
+fn restore(random: &mut fastrand::Rng) -> Vec<Operation> {
+    let restore = Operation::Restore { logs_alone: random.bool() };
+    let mut story = match random.u8(..3) {
+        0 => Vec::new(),
+        _ => vec![Operation::Produce(random.u64(1..40), None), run(random)],
+    };
+    story.push(restore);
+    if random.u8(..3) > 0 {
+        story.push(Operation::Produce(random.u64(20..90), None));
+    }
+    story
+}
+
+fn deed(random: &mut fastrand::Rng) -> Operation {
     let partition = random.u8(..4);
-    if ground == Ground::OwnBroker && random.u8(..2) == 0 {
-        return match random.u8(..3) {
-            0 => Operation::BackUp,
-            1 => Operation::Restore { logs_alone: true },
-            _ => Operation::Restore { logs_alone: false },
-        };
-    }
-    if ground == Ground::Compacted && random.u8(..2) == 0 {
-        return Operation::Compact;
-    }
     match random.u8(..20) {
         0..3 => Operation::Retain { partition, percent: random.u8(20..=100), landed_only: true },
         3..5 => Operation::Retain { partition, percent: random.u8(20..=100), landed_only: false },
