@@ -94,7 +94,7 @@ fn assert_noticed(topic: &Topic, config: &RdpConfig) {
 #[test]
 #[ignore = "needs a broker"]
 fn a_start_at_the_end_is_kept_where_the_loader_is_killed_before_its_first_landing() {
-    for step in ["slice_polled", "window_closed", "origin_claimed", "file_written"] {
+    for step in ["slice_polled", "window_closed", "file_written"] {
         let (topic, config) = at_the_end(1);
         let mut process = rdp("run").arg(config.path()).env("RDP_LOG", LOG).failpoint(&format!("{step}=kill")).spawn();
         wait_for_assignment(&mut process, 1);
@@ -165,17 +165,10 @@ fn partitions_that_were_added_while_nobody_ran_are_read_from_their_beginning() {
 #[test]
 #[ignore = "needs a broker"]
 fn an_overtaken_writer_lands_nothing_where_old_files_were_removed() {
-    let topic = KafkaServer::shared().create_topic("overtaken", 1);
-    topic.produce(values(0, 250, 0));
-    let slow = RdpConfig::raw(&topic).without_group().window(50, "30s");
-    let quick = RdpConfig::raw(&topic).without_group().window(100, "30s").landing_of(&slow);
-    let mut frozen = rdp("load").arg(slow.path()).failpoint("fence_passed=stop@3").spawn();
-    let began = Instant::now();
-    while !frozen.is_stopped() {
-        assert!(began.elapsed() < LIMIT && !frozen.has_ended(), "it was never frozen:\n{}", frozen.stderr());
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    assert_eq!(starts(&slow), [0, 50]);
+    // The signal may reach it a moment too late, when it has landed already.
+    let frozen = (0..20).map(|_| frozen_before_its_third_window()).find(|(_, slow)| starts(slow) == [0, 50]);
+    let (mut frozen, slow) = frozen.expect("one in twenty is frozen in time");
+    let quick = slow.duplicate().window(100, "30s").landing_of(&slow);
     rdp("load").arg(quick.path()).run(LIMIT).assert_success();
     assert_eq!(starts(&slow), [0, 50, 100, 200]);
     // Which the docs allow: a position is the end of the newest file.
@@ -187,6 +180,20 @@ fn an_overtaken_writer_lands_nothing_where_old_files_were_removed() {
     assert_eq!(starts(&slow), [200], "{}\n{}", exit.status, exit.stderr);
     rdp("load").arg(quick.path()).run(LIMIT).assert_success();
     assert_eq!(starts(&slow), [200]);
+}
+
+/// A loader that stands between fence and name, with files at 0 and 50 and records up to 250.
+fn frozen_before_its_third_window() -> (RdpProcess, RdpConfig) {
+    let topic = KafkaServer::shared().create_topic("overtaken", 1);
+    topic.produce(values(0, 250, 0));
+    let slow = RdpConfig::raw(&topic).without_group().window(50, "30s");
+    let mut frozen = rdp("load").arg(slow.path()).failpoint("fence_passed=stop@3").spawn();
+    let began = Instant::now();
+    while !frozen.is_stopped() {
+        assert!(began.elapsed() < LIMIT && !frozen.has_ended(), "it was never frozen:\n{}", frozen.stderr());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    (frozen, slow)
 }
 
 /// A topic with ten records in each partition, and a config that begins behind them.

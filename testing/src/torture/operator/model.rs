@@ -40,6 +40,9 @@ pub(super) enum Expected {
     Changed(String),
     /// Either: nothing had landed, so nothing can be wrong with that, but a claim may stand against it.
     Either(String),
+    /// The source changed, and neither offsets, ids nor leader epochs tell: all that the cluster knows was put back, and the
+    /// log has grown to where it was. `SourceChanged` where records are compared, else silence.
+    Unprovable(String),
     /// The topic is not there.
     Gone,
 }
@@ -168,6 +171,8 @@ impl Model {
         for (number, of) in self.partitions.iter().enumerate().filter(|(number, _)| includes(only, *number)) {
             match of.expected(self.topic) {
                 Expected::Changed(why) => return Expected::Changed(format!("partition {number}: {why}")),
+                Expected::Unprovable(why) => all = Expected::Unprovable(format!("partition {number}: {why}")),
+                Expected::Either(_) if matches!(all, Expected::Unprovable(_)) => {}
                 Expected::Either(why) => all = Expected::Either(format!("partition {number}: {why}")),
                 Expected::Exact | Expected::Gone => {}
             }
@@ -198,14 +203,18 @@ impl Model {
             if let (Some(first), false) = (new.first(), is_included) {
                 said(format!("mixed: landed [{}, …), and is not among the run's partitions", first.start));
             }
+            if matches!(of.expected(topic), Expected::Unprovable(_)) {
+                continue;
+            }
             if let (Some(first), Expected::Changed(why)) = (new.first(), of.expected(topic)) {
                 said(format!("mixed: landed [{}, …) behind a source that changed: {why}", first.start));
                 continue;
             }
-            if is_included && !run.is_refused {
-                of.doubt_settled();
-            }
+            // A run that was killed before it asked leaves every doubt as it was.
             if is_included && (run.is_complete || run.asked.contains(&(number as i32))) {
+                if !run.is_refused {
+                    of.doubt_settled();
+                }
                 of.asked();
                 self.is_claimed = true;
             }
@@ -219,6 +228,11 @@ impl Model {
             }
         }
         wrong
+    }
+
+    /// Whether the log of a partition was cut below what landed, and has grown to there again.
+    pub(super) fn has_grown_again(&self) -> bool {
+        self.partitions.iter().any(Partition::has_grown_again)
     }
 
     /// Rows of all files.
@@ -297,6 +311,20 @@ mod tests {
     }
 
     #[test]
+    fn a_run_that_was_killed_before_it_asked_settles_nothing() {
+        let mut model = produced(4);
+        model.begun(Start::Latest, None);
+        model.take(&landed(&[]), &complete());
+        model.recreated();
+        for (run, is_settled) in [(Ended::default(), false), (complete(), true)] {
+            model.begun(Start::Latest, None);
+            assert!(matches!(model.expected(None), Expected::Either(_)));
+            model.take(&landed(&[]), &run);
+            assert_eq!(model.expected(None) == Expected::Exact, is_settled);
+        }
+    }
+
+    #[test]
     fn a_start_at_the_end_holds_from_the_first_run_that_asked() {
         let mut model = produced(4);
         model.begun(Start::Latest, None);
@@ -320,10 +348,16 @@ mod tests {
         model.begun(Start::Earliest, None);
         let files = [file(&model, 0, 8)];
         assert_eq!(model.take(&landed(&files), &complete()), Vec::<String>::new());
-        model.restored(&then, false);
+        let mut whole = model.clone();
+        whole.restored(&then, false);
+        model.restored(&then, true);
         assert!(matches!(model.expected(None), Expected::Changed(_)));
-        (5..20).for_each(|offset| model.produced(0, offset, offset.cast_unsigned() + 100));
+        assert!(matches!(whole.expected(None), Expected::Changed(_)));
+        for grown in [&mut model, &mut whole] {
+            (5..20).for_each(|offset| grown.produced(0, offset, offset.cast_unsigned() + 100));
+        }
         assert!(matches!(model.expected(None), Expected::Changed(_)));
+        assert!(matches!(whole.expected(None), Expected::Unprovable(_)), "leader epochs came again");
         model.landed_anew();
         assert_eq!(model.expected(None), Expected::Exact);
     }

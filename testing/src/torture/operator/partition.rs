@@ -14,7 +14,7 @@ pub(super) struct Partition {
     pub(super) low: i64,
     pub(super) high: i64,
     /// Where the log was cut back, in time's order.
-    pub(super) cuts: Vec<i64>,
+    cuts: Vec<Cut>,
     /// Whether the topic has it now.
     pub(super) exists: bool,
     /// Whether it came after the first claim of its topic, so that it is read whole.
@@ -37,6 +37,14 @@ pub(super) struct Begin {
     cuts: usize,
     /// It may be the claim on another topic of this name.
     is_stale: bool,
+}
+
+/// The log was cut back.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    at: i64,
+    /// With all that the cluster kept, so that leader epochs came again.
+    is_whole: bool,
 }
 
 /// A file that has landed and was found right.
@@ -67,7 +75,7 @@ impl Partition {
 
     /// Its log is what it was, but for what retention took for good.
     pub(super) fn restore(&mut self, was: &Partition, keep_low: bool) {
-        self.cuts.push(was.high);
+        self.cuts.push(Cut { at: was.high, is_whole: !keep_low });
         (self.exists, self.high) = (true, was.high);
         self.low = if keep_low { self.low } else { was.low };
         self.log = was.log.clone();
@@ -77,7 +85,7 @@ impl Partition {
 
     /// The topic does not have it any more.
     pub(super) fn vanish(&mut self) {
-        self.cuts.push(0);
+        self.cuts.push(Cut { at: 0, is_whole: true });
         self.log.clear();
         (self.low, self.high, self.exists) = (0, 0, false);
     }
@@ -114,13 +122,18 @@ impl Partition {
                 Expected::Exact
             };
         };
-        let cut = self.cuts.iter().skip(newest.cuts).find(|cut| **cut < newest.end);
+        let mut cuts = self.cuts.iter().skip(newest.cuts);
+        let cut = cuts.clone().find(|cut| cut.at < newest.end);
         if newest.topic != topic {
             Expected::Changed("the topic was made anew".to_owned())
         } else if !self.exists {
             Expected::Changed("the topic does not have it any more".to_owned())
-        } else if let Some(cut) = cut {
-            Expected::Changed(format!("landed up to {}, and the log was cut at {cut}", newest.end))
+        } else if let Some(Cut { at, .. }) = cut {
+            let why = format!("landed up to {}, and the log was cut at {at}", newest.end);
+            match self.has_grown_again() && cuts.any(|cut| cut.is_whole) {
+                true => Expected::Unprovable(why),
+                false => Expected::Changed(why),
+            }
         } else if self.low > newest.end {
             Expected::Changed(format!("landed up to {}, and the log begins at {}", newest.end, self.low))
         } else {
@@ -128,9 +141,15 @@ impl Partition {
         }
     }
 
+    /// Whether the log was cut below what landed, and has grown to there again.
+    pub(super) fn has_grown_again(&self) -> bool {
+        let was_cut = |file: &File| self.cuts.iter().skip(file.cuts).any(|cut| cut.at < file.end);
+        self.files.last().is_some_and(|newest| was_cut(newest) && self.high >= newest.end)
+    }
+
     fn is_claim_doubtful(&self) -> bool {
         let Begin { lowest, highest, cuts, is_stale, .. } = self.begin;
-        let is_cut = highest.is_some_and(|begin| self.cuts.iter().skip(cuts).any(|cut| *cut < begin));
+        let is_cut = highest.is_some_and(|begin| self.cuts.iter().skip(cuts).any(|cut| cut.at < begin));
         is_stale || is_cut || highest.is_some() && lowest < Some(self.low)
     }
 
