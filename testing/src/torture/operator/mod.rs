@@ -8,6 +8,7 @@ mod model;
 mod partition;
 mod plan;
 mod record;
+mod runs;
 mod setup;
 
 use std::collections::BTreeMap;
