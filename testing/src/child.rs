@@ -1,7 +1,7 @@
 //! Child processes that never outlive the test process, however it ends.
 
 use std::os::unix::process::CommandExt;
-use std::process::{Child, Command, ExitStatus};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus};
 use std::sync::{Mutex, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -46,6 +46,11 @@ impl ChildProcess {
 
     pub(crate) fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Its stdin and stdout, where they are pipes and nobody has taken them.
+    pub(crate) fn take_pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        self.0.stdin.take().zip(self.0.stdout.take())
     }
 
     /// Sends a signal; a child that has ended already gets none.

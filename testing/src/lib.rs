@@ -37,6 +37,7 @@
 mod cache;
 mod child;
 mod cluster;
+pub mod landed;
 pub mod oracle;
 mod order;
 mod port;
@@ -59,5 +60,5 @@ pub use purchase::{Purchases, purchases_schema};
 pub use rdp::{Exit, Rdp, RdpProcess};
 pub use rdp_config::RdpConfig;
 pub use record::Record;
-pub use server::{KafkaOptions, KafkaServer};
+pub use server::{Backup, KafkaOptions, KafkaServer};
 pub use topic::{Topic, TopicOptions};

@@ -59,6 +59,10 @@ pub struct KafkaServer {
     folder: RunFolder,
 }
 
+/// All that a broker kept at some moment.
+#[derive(Debug)]
+pub struct Backup(RunFolder);
+
 /// What tells the nodes of one cluster apart and lets them find each other.
 #[derive(Debug, Clone)]
 pub(crate) struct Membership {
@@ -180,6 +184,38 @@ impl KafkaServer {
         self.wait_until_ready();
     }
 
+    /// Stops it in order, copies all that it keeps, and starts it again.
+    pub fn back_up(&self) -> Backup {
+        self.stop();
+        let backup = Backup(RunFolder::create("backup"));
+        cache::copy_folder(&self.data(), backup.0.path());
+        self.restart();
+        backup
+    }
+
+    /// Stops it, puts everything back as it was at the backup, and starts it again.
+    pub fn restore(&self, backup: &Backup) {
+        self.stop();
+        fs::remove_dir_all(self.data()).unwrap_or_else(|error| panic!("empty {}: {error}", self.data().display()));
+        cache::copy_folder(backup.0.path(), &self.data());
+        self.restart();
+    }
+
+    /// Stops it, puts the logs of one topic back as they were at the backup, and starts it again: what the cluster knows
+    /// of the topic, its leader epochs too, goes on from where it is.
+    pub fn restore_logs(&self, backup: &Backup, topic: &Topic) {
+        self.stop();
+        for partition in 0..topic.partitions() {
+            let name = format!("{}-{partition}", topic.name());
+            let (kept, log) = (backup.0.path().join(&name), self.data().join(&name));
+            if kept.is_dir() {
+                fs::remove_dir_all(&log).unwrap_or_else(|error| panic!("empty {}: {error}", log.display()));
+                cache::copy_folder(&kept, &log);
+            }
+        }
+        self.restart();
+    }
+
     /// Freezes the process by SIGSTOP: its connections stay open and nothing answers.
     pub fn pause(&self) {
         self.signal(libc::SIGSTOP);
@@ -236,6 +272,10 @@ impl KafkaServer {
 
     fn process(&self) -> MutexGuard<'_, Option<ChildProcess>> {
         self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
     }
 
     fn log_path(&self) -> PathBuf {

@@ -231,7 +231,7 @@ impl Topic {
         replicas.filter_map(|node| usize::try_from(node).ok()).collect()
     }
 
-    fn create_now(&self) {
+    pub(crate) fn create_now(&self) {
         let replicas = TopicReplication::Fixed(self.options.replicas.unwrap_or(1));
         let wanted = NewTopic::new(&self.name, self.options.partitions, replicas);
         let wanted = self.options.configs.iter().fold(wanted, |wanted, (key, value)| wanted.set(key, value));

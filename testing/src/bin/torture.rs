@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use rdp_testing::Rdp;
 use rdp_testing::torture::Total;
 use rdp_testing::torture::matrix::Matrix;
+use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
 use rdp_testing::torture::zombie::Zombies;
 
-const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [--repeats 200] [--minutes 10] [--seed 1] [--threads 6]
-Without a name all three are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
-random moments, and a fortieth of it zombies per step; --minutes: the storm's time per protocol; --threads: landings at
+const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [operator] [--repeats 200] [--minutes 10] [--seed 1] [--threads 6]
+Without a name all four are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
+random moments, a fortieth of it zombies per step, and as many sequences of an operator's; --minutes: the storm's time per protocol; --threads: landings at
 the same time.";
 
 fn main() -> ExitCode {
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         let part = match part {
             "matrix" => matrix(&wanted),
             "zombies" => zombies(&wanted),
+            "operator" => operators(&wanted),
             _ => storm(&wanted),
         };
         println!("{}", part.table);
@@ -54,6 +56,12 @@ fn matrix(wanted: &Wanted) -> Part {
 fn zombies(wanted: &Wanted) -> Part {
     let Wanted { seed, threads, .. } = *wanted;
     let report = Zombies { binary: Rdp::built_binary(), repeats: wanted.repeats.div_ceil(40), seed, threads }.run();
+    Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
+}
+
+fn operators(wanted: &Wanted) -> Part {
+    let Wanted { repeats: sequences, seed, threads, .. } = *wanted;
+    let report = Operators { binary: Rdp::built_binary(), seed, sequences, length: 12, threads }.run();
     Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
 }
 
@@ -101,4 +109,4 @@ impl Wanted {
     }
 }
 
-const PARTS: [&str; 3] = ["matrix", "zombies", "storm"];
+const PARTS: [&str; 4] = ["matrix", "zombies", "storm", "operator"];

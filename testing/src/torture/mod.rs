@@ -2,9 +2,10 @@
 //! the records.
 //!
 //! [`matrix`] strikes at every named step in every way, [`storm`] makes members join, leave, die and freeze, [`zombie`]
-//! freezes a member until another has taken over. All are seeded; `make test` runs them short and `make torture` long.
+//! freezes a member until another has taken over, [`operator`] does what operators do between two runs. All are seeded; `make test` runs them short and `make torture` long.
 
 pub mod matrix;
+pub mod operator;
 mod oracle_count;
 mod step;
 pub mod storm;

@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use super::Count;
 
-/// A sum over matrix, zombies and storms.
+/// A sum over matrix, zombies, storms and operators.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Total {
     /// Failpoints that struck, and kills at random moments.
@@ -18,6 +18,8 @@ pub struct Total {
     pub zombies: u64,
     /// Times that a member was given partitions, or robbed of them, in a storm.
     pub rebalances: u64,
+    /// What operators did between runs, the runs included.
+    pub operations: u64,
     /// What became of the records.
     pub count: Count,
 }
@@ -29,17 +31,18 @@ impl AddAssign for Total {
         self.freezes += other.freezes;
         self.zombies += other.zombies;
         self.rebalances += other.rebalances;
+        self.operations += other.operations;
         self.count += other.count;
     }
 }
 
 impl fmt::Display for Total {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Total { strikes, kills, freezes, zombies, rebalances, count } = self;
+        let Total { strikes, kills, freezes, zombies, rebalances, operations, count } = self;
         writeln!(
             out,
             "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies; \
-             members were given or robbed of partitions {rebalances} times"
+             members were given or robbed of partitions {rebalances} times; operators did {operations} things"
         )?;
         let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;
         writeln!(out, "of {records} records, {quarantined} of them bad input (quarantined):")?;

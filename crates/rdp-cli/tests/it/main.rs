@@ -3,10 +3,12 @@
 //! These tests live beside the binary because cargo brings it up to date for them alone.
 
 mod bench;
+mod between_runs;
 mod disk;
 mod landing;
 mod oracle;
 mod rebalance;
+mod restart;
 mod shapes;
 mod shutdown;
 mod torture;

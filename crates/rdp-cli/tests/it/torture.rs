@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use rdp_testing::torture::matrix::Matrix;
+use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
 use rdp_testing::torture::zombie::Zombies;
 use rdp_testing::torture::{STEPS, Step};
@@ -31,6 +32,14 @@ fn struck_at_every_step_in_every_way_nothing_is_lost_duplicated_or_altered() {
 #[ignore = "needs a broker"]
 fn a_zombie_lands_nothing() {
     let report = Zombies { binary: binary(), repeats: 1, seed: 7, threads: 4 }.run();
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn whatever_operators_do_between_runs_nothing_is_lost_doubled_or_mixed_and_no_change_is_missed() {
+    let report = Operators { binary: binary(), seed: 1, sequences: 18, length: 10, threads: 5 }.run();
     println!("{report}");
     assert!(report.is_clean(), "{report}");
 }
