@@ -2,7 +2,7 @@
 //! the records.
 //!
 //! [`matrix`] strikes at every named step in every way, [`storm`] makes members join, leave, die and freeze, [`zombie`]
-//! freezes a member until another has taken over. All are seeded; `make test` runs them short and `make torture` long.
+//! freezes a member until another has taken over, [`wire`] has brokers answer what is wrong. All are seeded; `make test` runs them short and `make torture` long.
 
 pub mod matrix;
 mod oracle_count;
@@ -10,6 +10,7 @@ mod step;
 pub mod storm;
 mod table;
 mod total;
+pub mod wire;
 pub mod zombie;
 
 pub use oracle_count::Count;

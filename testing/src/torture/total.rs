@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use super::Count;
 
-/// A sum over matrix, zombies and storms.
+/// A sum over matrix, zombies, storms and wrong answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Total {
     /// Failpoints that struck, and kills at random moments.
@@ -16,6 +16,8 @@ pub struct Total {
     pub freezes: u64,
     /// Members that were frozen at a step until another had taken over.
     pub zombies: u64,
+    /// Answers of brokers that were spoilt, kept back or held up.
+    pub answers: u64,
     /// Times that a member was given partitions, or robbed of them, in a storm.
     pub rebalances: u64,
     /// What became of the records.
@@ -28,6 +30,7 @@ impl AddAssign for Total {
         self.kills += other.kills;
         self.freezes += other.freezes;
         self.zombies += other.zombies;
+        self.answers += other.answers;
         self.rebalances += other.rebalances;
         self.count += other.count;
     }
@@ -35,10 +38,10 @@ impl AddAssign for Total {
 
 impl fmt::Display for Total {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Total { strikes, kills, freezes, zombies, rebalances, count } = self;
+        let Total { strikes, kills, freezes, zombies, answers, rebalances, count } = self;
         writeln!(
             out,
-            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies; \
+            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {answers} wrong answers; \
              members were given or robbed of partitions {rebalances} times"
         )?;
         let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;

@@ -128,6 +128,11 @@ impl Fault {
         self.times.is_none()
     }
 
+    /// Whether it strikes so often, if it meets as many requests.
+    pub(super) fn lasts(&self, times: u64) -> bool {
+        self.times.is_none_or(|own| own >= times)
+    }
+
     /// The API that it is done to.
     pub fn api(&self) -> Api {
         self.api

@@ -139,7 +139,7 @@ fn fault(random: &mut fastrand::Rng, mode: Mode, partitions: i32) -> Fault {
     };
     match what {
         What::PartitionError(_) | What::NoPartition | What::NoOffset | What::NoLeader if random.bool() => {
-            fault.partition(random.i32(..partitions))
+            fault.partition(random.i32(0..partitions))
         }
         _ => fault,
     }

@@ -35,7 +35,7 @@ pub(super) fn kinds_for(fault: &Fault) -> &'static [&'static str] {
     let (What::Error(code) | What::TopicError(code) | What::PartitionError(code)) = fault.what else {
         return match fault.what {
             // What is corrupt again and again is so in the log, for all that a reader can see.
-            What::Corrupt if fault.is_forever() => &["Data"],
+            What::Corrupt if fault.lasts(3) => &["Data"],
             // A topic that is absent in answer after answer is not there.
             What::NoTopic | What::Empty if fault.is_forever() && fault.api() == Api::Metadata => &["Config"],
             // A broker that offers nothing.
@@ -46,6 +46,9 @@ pub(super) fn kinds_for(fault: &Fault) -> &'static [&'static str] {
     match code {
         // No permission for the topic, the group, the cluster.
         29..=31 => &["Denied"],
+        // A broker says so of a log that was cut. It may have grown again since: that the log has the offset proves nothing.
+        1 => &["SourceChanged"],
+        2 if fault.lasts(3) => &["Data"],
         3 if fault.is_forever() && fault.api() == Api::Metadata => &["Config"],
         // No such topic name, no protocol in common, no such group name, no such timeout, no such request or assignor.
         17 | 23 | 24 | 26 | 42 | 112 => &["Config"],

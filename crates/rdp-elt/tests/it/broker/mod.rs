@@ -1,9 +1,10 @@
 //! The loader under brokers that misbehave: [`connection`] breaks what carries records, [`topic`] takes topics away and makes
-//! them grow, [`log`] takes away what was to be read, [`answers`] has brokers say what is wrong, and [`schedules`] all of it
-//! by chance. What lands is compared, record by record, with what the broker took.
+//! them grow, [`log`] takes away what was to be read, [`frozen`] has brokers stand still,
+//! [`answers`] has them say what is wrong, and [`schedules`] all of it by chance. What lands is compared, record by record, with what the broker took.
 
 mod answers;
 mod connection;
+mod frozen;
 mod log;
 mod schedules;
 mod topic;
@@ -169,10 +170,14 @@ fn small(loader: Loader) -> Loader {
     loader.with_options(LoaderOptions { memory_bytes: 4 << 20, give_up_after: patience, ..LoaderOptions::default() })
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_within(LIMIT, what, is_so);
+}
+
+fn wait_within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "waited in vain for {limit:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
