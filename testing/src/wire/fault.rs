@@ -65,6 +65,8 @@ pub enum What {
     NoRecords,
     /// A fetch that brings the first half of its first record batch.
     HalfBatch,
+    /// A fetch that brings the first ten bytes of its first record batch: less than tells what it is.
+    Scrap,
     /// A fetch whose last record batch ends in its middle.
     HalfTail,
     /// One wrong bit in a record batch.
@@ -264,7 +266,7 @@ fn api_named(name: &str) -> Option<Api> {
     (0..100).filter_map(|key| Api::try_from(key).ok()).find(|api| api_name(*api) == name)
 }
 
-const PLAIN: [(&str, What); 19] = [
+const PLAIN: [(&str, What); 20] = [
     ("swallow", What::Swallow),
     ("drop-answer", What::DropAnswer),
     ("close-before", What::CloseBefore),
@@ -280,6 +282,7 @@ const PLAIN: [(&str, What); 19] = [
     ("no-offset", What::NoOffset),
     ("no-records", What::NoRecords),
     ("half-batch", What::HalfBatch),
+    ("scrap", What::Scrap),
     ("half-tail", What::HalfTail),
     ("corrupt", What::Corrupt),
     ("first-missing", What::FirstMissing),

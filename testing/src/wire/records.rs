@@ -12,6 +12,7 @@ pub(super) fn spoil(records: &Bytes, what: What) -> Option<Bytes> {
     match what {
         What::NoRecords => Some(Bytes::new()),
         What::HalfBatch => Some(half(first)),
+        What::Scrap => Some(first.slice(..10)),
         What::HalfTail => {
             let (last, before) = batches.split_last()?;
             (!before.is_empty()).then(|| joined(before.iter().cloned().chain([half(last)])))

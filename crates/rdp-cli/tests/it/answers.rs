@@ -19,9 +19,8 @@ fn fetch_errors_before_a_slow_commit_lose_no_record() {
 /// After enough of them librdkafka reports an error in the record's place.
 #[test]
 #[ignore = "needs a broker"]
-fn fetches_of_half_a_batch_before_a_slow_commit_lose_no_record() {
-    let faults: Vec<_> =
-        (0..4).map(|round| Fault::new(Api::Fetch, What::HalfBatch).at(3 + 30 * round).times(24)).collect();
+fn fetches_of_scraps_before_a_slow_commit_lose_no_record() {
+    let faults: Vec<_> = (0..8).map(|round| Fault::new(Api::Fetch, What::Scrap).at(3 + 60 * round).times(50)).collect();
     slow_commits_lose_nothing_under(&faults);
 }
 

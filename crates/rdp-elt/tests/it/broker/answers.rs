@@ -224,10 +224,13 @@ fn what_goes_on_failing_is_told_soon_and_given_up_in_time() {
 /// librdkafka asks for twice as much each time, and in the end reports an error in the record's place.
 #[test]
 #[ignore = "needs Apache Kafka"]
-fn fetches_that_bring_half_a_batch_lose_no_record() {
-    let cases = [(Mode::Alone, 1), (Mode::Alone, 20), (Mode::Alone, 25), (Mode::Cooperative, 20)];
-    each(&cases, |(mode, times)| {
-        Stage::new(1, 100).assert_landed_under(*mode, Fault::new(Api::Fetch, What::HalfBatch).at(2).times(*times));
+fn fetches_that_bring_a_scrap_lose_no_record() {
+    let scraps = [1, 20, 40].map(|times| (What::Scrap, times));
+    let modes = [Mode::Alone, Mode::Cooperative];
+    let cases: Vec<_> = scraps.into_iter().chain([(What::HalfBatch, 25), (What::HalfTail, 9)]).collect();
+    let cases: Vec<_> = cases.iter().flat_map(|(what, times)| modes.map(|mode| (mode, *what, *times))).collect();
+    each(&cases, |(mode, what, times)| {
+        Stage::new(1, 100).assert_landed_under(*mode, Fault::new(Api::Fetch, *what).at(2).times(*times));
     });
 }
 
@@ -239,6 +242,31 @@ fn one_bad_answer_at_the_start_is_not_believed() {
     let cases: Vec<_> = whats.flat_map(|what| (1..=3).map(move |nth| (what, nth))).collect();
     each(&cases, |(what, nth)| {
         Stage::new(2, 50).assert_landed_under(Mode::Alone, Fault::new(Api::Metadata, *what).at(*nth));
+    });
+}
+
+/// As a broker answers that was frozen and that the controller has given up. librdkafka then forgets even the brokers that
+/// it was started with.
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_cluster_that_names_no_brokers_for_a_while_is_read_on() {
+    each(&Mode::ALL, |mode| {
+        let mut stage = Stage::new(2, 50);
+        let running = stage.start(stage.described(*mode), Until::Stopped, Duration::from_secs(120));
+        running.wait_until_landed(&stage.sink, &stage.topic, stage.produced.len());
+        let no_brokers = stage.proxy.inject(Fault::new(Api::Metadata, What::NoBrokers).forever());
+        // A connection that ends has it asked for metadata.
+        stage.proxy.disconnect();
+        thread::sleep(Duration::from_secs(5));
+        stage.proxy.lift();
+        stage.produce(20);
+        let (sink, topic) = (stage.sink.clone(), stage.topic.clone());
+        wait_within(Duration::from_secs(60), "all has landed", || {
+            landed(&sink, &topic).len() == stage.produced.len() || running.outcome.is_finished()
+        });
+        assert!(no_brokers.struck() > 0, "no metadata was asked for: {}", stage.proxy.log());
+        running.stop().expect("it ends well");
+        assert_landed(&stage.sink, &stage.topic, &stage.produced);
     });
 }
 
