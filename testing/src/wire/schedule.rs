@@ -138,6 +138,9 @@ fn fault(random: &mut fastrand::Rng, mode: Mode, partitions: i32) -> Fault {
         _ => fault.forever(),
     };
     match what {
+        // librdkafka 2.12 looks for the answer to each partition where there are fewer, and dies of it (SIGSEGV in
+        // `rd_kafka_ListOffsets_handle_result`). Brokers answer for all that they were asked of.
+        What::NoPartition if api == Api::ListOffsets => fault,
         What::PartitionError(_) | What::NoPartition | What::NoOffset | What::NoLeader if random.bool() => {
             fault.partition(random.i32(0..partitions))
         }

@@ -24,15 +24,15 @@ mod watch;
 mod window;
 
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
-pub(crate) use cluster::{Survey, SurveyedTopic};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
+pub(crate) use cluster::{Survey, SurveyedTopic};
 pub(crate) use consumer::{Consumer, Polled};
 pub use embedded::EmbeddedBroker;
 #[cfg(test)]
 pub(crate) use fetcher::{Event, Fetched};
 pub(crate) use fetcher::{Fetcher, Place, Rebalance};
-pub(crate) use native::NativeConsumer;
 pub use host::KafkaConsumer;
+pub(crate) use native::NativeConsumer;
 pub(crate) use producer::{Delivery, KafkaProducer};
 pub(crate) use scan::scan_offsets;
 pub use security::{Login, Oidc, Sasl, Tls, is_secret_key};

@@ -22,7 +22,9 @@ use super::source::Starts;
 use super::{LoadEvent, LoadReport};
 use crate::error::{Error, Result};
 use crate::failpoint;
-use crate::kafka::{Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd};
+use crate::kafka::{
+    Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd,
+};
 use crate::load::RecordLoader;
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::{WindowId, WindowInfo};

@@ -179,7 +179,8 @@ impl Source {
         for topic in topics.keys() {
             counts.insert(topic, executor.block_on(self.sink.partition_count(topic))?);
         }
-        let was_added = |of: &TopicPartition| counts.get(&of.topic).copied().flatten().is_some_and(|n| of.partition >= n);
+        let was_added =
+            |of: &TopicPartition| counts.get(&of.topic).copied().flatten().is_some_and(|n| of.partition >= n);
         let (added, old): (Vec<_>, Vec<_>) = unknown.iter().cloned().partition(was_added);
         let mut found = Positions::new();
         for (partitions, start) in [(old, &self.start), (added, &StartPosition::Earliest)] {

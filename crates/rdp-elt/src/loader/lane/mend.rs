@@ -111,7 +111,11 @@ impl<F: Fetcher> Lane<F> {
     fn wait_in_group(&mut self, wait: Duration) {
         let until = self.run.clock.now() + wait;
         let mut outcome = self.consumer.pause();
-        while outcome.is_ok() && self.run.clock.now() < until && !self.run.shutdown.is_requested() && !self.run.is_failed() {
+        while outcome.is_ok()
+            && self.run.clock.now() < until
+            && !self.run.shutdown.is_requested()
+            && !self.run.is_failed()
+        {
             match self.waiting {
                 None => outcome = self.keep_in_group(),
                 Some(_) => self.run.clock.sleep(Duration::from_millis(20)),

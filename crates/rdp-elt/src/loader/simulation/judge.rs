@@ -51,7 +51,8 @@ impl Judge {
                 }
                 next = range.end();
                 let wanted: Vec<i64> = log.visible(range.start().max(log.start), range.end()).collect();
-                let landed: Vec<i64> = rows.range((partition, range.start())..(partition, range.end())).map(|((_, o), _)| *o).collect();
+                let landed: Vec<i64> =
+                    rows.range((partition, range.start())..(partition, range.end())).map(|((_, o), _)| *o).collect();
                 if wanted != landed {
                     return Err(format!("{TOPIC}[{partition}] {range}: landed {landed:?}, the log has {wanted:?}"));
                 }

@@ -49,8 +49,16 @@ impl Member {
         let (told, clock_too) = (told_at.clone(), world.clone());
         let seconds = std::time::Duration::from_secs;
         let loader = Loader::new(source.clone(), LoadOptions::default(), sink.clone())
-            .with_limits(WindowLimits { max_records: habit.max_records, max_wait: seconds(2), ..WindowLimits::default() })
-            .with_options(LoaderOptions { retry_cap: seconds(2), give_up_after: Some(seconds(600)), ..LoaderOptions::default() })
+            .with_limits(WindowLimits {
+                max_records: habit.max_records,
+                max_wait: seconds(2),
+                ..WindowLimits::default()
+            })
+            .with_options(LoaderOptions {
+                retry_cap: seconds(2),
+                give_up_after: Some(seconds(600)),
+                ..LoaderOptions::default()
+            })
             .with_observer(move |event| {
                 if matches!(event, LoadEvent::Waiting { .. } | LoadEvent::Retrying { .. }) {
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = clock_too.lock().now;

@@ -91,7 +91,8 @@ impl Story {
             (state.random.u32(50..600), state.random.bool())
         };
         let until = || if self.world.lock().random.u32(..3) == 0 { Until::LogEnd } else { Until::Stopped };
-        let start = if self.world.lock().random.u32(..3) == 0 { StartPosition::Latest } else { StartPosition::Earliest };
+        let start =
+            if self.world.lock().random.u32(..3) == 0 { StartPosition::Latest } else { StartPosition::Earliest };
         let max_records = self.world.lock().random.usize(3..40);
         let habit = Habit { in_group, until: until(), start, max_records };
         let may_cut = self.world.lock().random.u32(..10) == 0;
@@ -214,7 +215,10 @@ impl Story {
 
     fn landed_ends(&self) -> BTreeMap<i32, i64> {
         let held = self.executor.block_on(self.sink.positions(&self.world.partitions())).unwrap_or_default();
-        held.into_iter().filter(|(_, held)| held.newest.is_some()).map(|(of, held)| (of.partition, held.position)).collect()
+        held.into_iter()
+            .filter(|(_, held)| held.newest.is_some())
+            .map(|(of, held)| (of.partition, held.position))
+            .collect()
     }
 
     /// Faults are over: a last member lands all that is left, and says so if it takes long.
@@ -262,9 +266,11 @@ impl Story {
         if !self.members.is_empty() {
             return Err("a member does not stop".to_owned());
         }
-        let landed = self.executor.block_on(self.sink.positions(&self.world.partitions())).map_err(|e| e.to_string())?;
+        let landed =
+            self.executor.block_on(self.sink.positions(&self.world.partitions())).map_err(|e| e.to_string())?;
         for (of, end) in wanted {
-            let position = landed.iter().find(|(partition, _)| partition.partition == of).map(|(_, held)| held.position);
+            let position =
+                landed.iter().find(|(partition, _)| partition.partition == of).map(|(_, held)| held.position);
             if position.is_none_or(|position| position < end) {
                 return Err(format!("[{of}] landed up to {position:?} of {end}"));
             }
