@@ -55,10 +55,11 @@ bench: ## Measure on a real Kafka, beside reading alone and a hand-written loade
 	$(CARGO_TARGET_DIR)/release/bench $(BENCH)
 
 .PHONY: torture
-torture: ## Kill, fail, slow, freeze and rebalance the loader for hours, and compare (REPEATS=200 MINUTES=10 SECONDS=300 TORTURE="matrix storm zombies")
+torture: ## Kill, fail, slow, freeze, rebalance and misinform the loader for hours, and compare (REPEATS=200 MINUTES=10 SECONDS=300 SCHEDULES=5000 TORTURE="matrix storm zombies wire")
 	@testing/setup.sh
 	cargo build $(CARGO_FLAGS) --bins
 	$(CARGO_TARGET_DIR)/release/torture $(TORTURE) --repeats $(or $(REPEATS),200) --minutes $(or $(MINUTES),10)
+	RDP_SCHEDULES=$(or $(SCHEDULES),5000) cargo test $(CARGO_FLAGS) --test it whatever_brokers_answer_for_a_while_lands_once -- --include-ignored --nocapture
 	fuzz/run.sh $(or $(SECONDS),300)
 
 .PHONY: fuzz

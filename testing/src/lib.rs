@@ -50,6 +50,7 @@ mod record;
 mod server;
 mod topic;
 pub mod torture;
+pub mod wire;
 
 pub use cache::{RunFolder, python};
 pub use cluster::KafkaCluster;

@@ -9,11 +9,15 @@ use rdp_testing::torture::Total;
 use rdp_testing::torture::matrix::Matrix;
 use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
+use rdp_testing::torture::wire::Wire;
 use rdp_testing::torture::zombie::Zombies;
+use rdp_testing::wire::Schedule;
 
-const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [operator] [--repeats 200] [--minutes 10] [--seed 1] [--threads 6]
-Without a name all four are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
-random moments, a fortieth of it zombies per step, and as many sequences of an operator's; --minutes: the storm's time per protocol; --threads: landings at
+const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [operator] [wire] [--repeats 200] [--minutes 10] [--seed 1]
+               [--threads 6] [--schedule '…']
+Without a name all five are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
+random moments, a fortieth of it zombies per step, as many sequences of an operator's, and five times as many schedules of
+wrong answers; --schedule: one of these, as it was printed; --minutes: the storm's time per protocol; --threads: landings at
 the same time.";
 
 fn main() -> ExitCode {
@@ -28,6 +32,7 @@ fn main() -> ExitCode {
             "matrix" => matrix(&wanted),
             "zombies" => zombies(&wanted),
             "operator" => operators(&wanted),
+            "wire" => wire(&wanted),
             _ => storm(&wanted),
         };
         println!("{}", part.table);
@@ -65,6 +70,17 @@ fn operators(wanted: &Wanted) -> Part {
     Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
 }
 
+fn wire(wanted: &Wanted) -> Part {
+    let Wanted { repeats, seed, .. } = *wanted;
+    // They mostly wait.
+    let wire = Wire { binary: Rdp::built_binary(), schedules: 5 * repeats, seed, threads: 4 * wanted.threads };
+    let report = match &wanted.schedule {
+        Some(schedule) => wire.run_these(vec![schedule.clone()]),
+        None => wire.run(),
+    };
+    Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
+}
+
 fn storm(wanted: &Wanted) -> Part {
     let Wanted { storm_time: time, seed, .. } = *wanted;
     let blow = move |protocol| Storm { binary: Rdp::built_binary(), protocol, time, seed }.run();
@@ -84,19 +100,21 @@ struct Wanted {
     storm_time: Duration,
     seed: u64,
     threads: usize,
+    schedule: Option<Schedule>,
 }
 
 impl Wanted {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let minutes = |text: &str| text.parse().ok().map(|minutes: f64| Duration::from_secs_f64(60.0 * minutes));
-        let mut wanted =
-            Wanted { parts: Vec::new(), repeats: 200, storm_time: Duration::from_secs(600), seed: 1, threads: 6 };
+        let storm_time = Duration::from_secs(600);
+        let mut wanted = Wanted { parts: Vec::new(), repeats: 200, storm_time, seed: 1, threads: 6, schedule: None };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 part if PARTS.contains(&part) => wanted.parts.push(argument),
                 "--repeats" => wanted.repeats = arguments.next()?.parse().ok()?,
                 "--minutes" => wanted.storm_time = minutes(&arguments.next()?)?,
                 "--seed" => wanted.seed = arguments.next()?.parse().ok()?,
+                "--schedule" => wanted.schedule = Some(arguments.next()?.parse().ok()?),
                 "--threads" => wanted.threads = arguments.next()?.parse().ok()?,
                 _ => return None,
             }
@@ -109,4 +127,4 @@ impl Wanted {
     }
 }
 
-const PARTS: [&str; 4] = ["matrix", "zombies", "storm", "operator"];
+const PARTS: [&str; 5] = ["matrix", "zombies", "operator", "wire", "storm"];

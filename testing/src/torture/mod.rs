@@ -2,7 +2,8 @@
 //! the records.
 //!
 //! [`matrix`] strikes at every named step in every way, [`storm`] makes members join, leave, die and freeze, [`zombie`]
-//! freezes a member until another has taken over, [`operator`] does what operators do between two runs. All are seeded; `make test` runs them short and `make torture` long.
+//! freezes a member until another has taken over, [`operator`] does what operators do between two runs, [`wire`] has
+//! brokers answer what is wrong. All are seeded; `make test` runs them short and `make torture` long.
 
 pub mod matrix;
 pub mod operator;
@@ -11,6 +12,7 @@ mod step;
 pub mod storm;
 mod table;
 mod total;
+pub mod wire;
 pub mod zombie;
 
 pub use oracle_count::Count;

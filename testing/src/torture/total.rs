@@ -5,7 +5,7 @@ use std::ops::AddAssign;
 
 use super::Count;
 
-/// A sum over matrix, zombies, storms and operators.
+/// A sum over all parts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Total {
     /// Failpoints that struck, and kills at random moments.
@@ -16,6 +16,8 @@ pub struct Total {
     pub freezes: u64,
     /// Members that were frozen at a step until another had taken over.
     pub zombies: u64,
+    /// Answers of brokers that were spoilt, kept back or held up.
+    pub answers: u64,
     /// Times that a member was given partitions, or robbed of them, in a storm.
     pub rebalances: u64,
     /// What operators did between runs, the runs included.
@@ -30,6 +32,7 @@ impl AddAssign for Total {
         self.kills += other.kills;
         self.freezes += other.freezes;
         self.zombies += other.zombies;
+        self.answers += other.answers;
         self.rebalances += other.rebalances;
         self.operations += other.operations;
         self.count += other.count;
@@ -38,10 +41,10 @@ impl AddAssign for Total {
 
 impl fmt::Display for Total {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Total { strikes, kills, freezes, zombies, rebalances, operations, count } = self;
+        let Total { strikes, kills, freezes, zombies, answers, rebalances, operations, count } = self;
         writeln!(
             out,
-            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies; \
+            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {answers} wrong answers; \
              members were given or robbed of partitions {rebalances} times; operators did {operations} things"
         )?;
         let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;

@@ -2,6 +2,7 @@
 //!
 //! These tests live beside the binary because cargo brings it up to date for them alone.
 
+mod answers;
 mod bench;
 mod between_runs;
 mod disk;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdp_testing::torture::matrix::Matrix;
 use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
+use rdp_testing::torture::wire::Wire;
 use rdp_testing::torture::zombie::Zombies;
 use rdp_testing::torture::{STEPS, Step};
 
@@ -32,6 +33,15 @@ fn struck_at_every_step_in_every_way_nothing_is_lost_duplicated_or_altered() {
 #[ignore = "needs a broker"]
 fn a_zombie_lands_nothing() {
     let report = Zombies { binary: binary(), repeats: 1, seed: 7, threads: 4 }.run();
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+}
+
+/// Few, since the library's own tests try many more: here it is what `rdp` says and how it ends.
+#[test]
+#[ignore = "needs a broker"]
+fn whatever_brokers_answer_for_a_while_rdp_lands_once_and_says_why_it_waits() {
+    let report = Wire { binary: binary(), schedules: 40, seed: 10_000, threads: 12 }.run();
     println!("{report}");
     assert!(report.is_clean(), "{report}");
 }

@@ -1,8 +1,12 @@
 //! The loader under brokers that misbehave: [`connection`] breaks what carries records, [`topic`] takes topics away and makes
-//! them grow, [`log`] takes away what was to be read. What lands is compared, record by record, with what the broker took.
+//! them grow, [`log`] takes away what was to be read, [`frozen`] has brokers stand still,
+//! [`answers`] has them say what is wrong, and [`schedules`] all of it by chance. What lands is compared, record by record, with what the broker took.
 
+mod answers;
 mod connection;
+mod frozen;
 mod log;
+mod schedules;
 mod topic;
 
 use std::collections::BTreeMap;
@@ -25,12 +29,23 @@ struct Produced(BTreeMap<(i32, i64), Vec<u8>>);
 impl Produced {
     /// Produces so many records to each of these partitions.
     fn add(&mut self, topic: &Topic, partitions: impl IntoIterator<Item = i32>, count: usize) {
+        self.add_with(&[], topic, partitions, count);
+    }
+
+    /// The same with settings of the producer's.
+    fn add_with(
+        &mut self,
+        settings: &[(&str, &str)],
+        topic: &Topic,
+        partitions: impl IntoIterator<Item = i32>,
+        count: usize,
+    ) {
         let partitions: Vec<i32> = partitions.into_iter().collect();
         let value = |number: usize| format!("{number:08}-{}", "x".repeat(number * 37 % 700)).into_bytes();
         let records: Vec<(i32, Vec<u8>)> =
             (0..count).flat_map(|number| partitions.iter().map(move |partition| (*partition, value(number)))).collect();
         let sent = records.iter().map(|(partition, value)| Record::new(value.clone()).partition(*partition));
-        let places = topic.produce(sent);
+        let places = topic.produce_with(settings, sent);
         for (Delivered { partition, offset }, (_, value)) in places.into_iter().zip(records) {
             assert_eq!(self.0.insert((partition, offset), value), None, "the broker gave {partition}@{offset} twice");
         }
@@ -104,10 +119,14 @@ impl Running {
     }
 
     fn end(self) -> Result<LoadReport> {
-        let deadline = Instant::now() + LIMIT;
+        self.end_within(LIMIT)
+    }
+
+    fn end_within(self, limit: Duration) -> Result<LoadReport> {
+        let deadline = Instant::now() + limit;
         while !self.outcome.is_finished() {
             assert!(Instant::now() < deadline, "the loader does not end");
-            thread::sleep(Duration::from_millis(50));
+            thread::sleep(Duration::from_millis(20));
         }
         self.outcome.join().expect("no panic")
     }
@@ -151,10 +170,14 @@ fn small(loader: Loader) -> Loader {
     loader.with_options(LoaderOptions { memory_bytes: 4 << 20, give_up_after: patience, ..LoaderOptions::default() })
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let deadline = Instant::now() + LIMIT;
+fn wait_until(what: &str, is_so: impl FnMut() -> bool) {
+    wait_within(LIMIT, what, is_so);
+}
+
+fn wait_within(limit: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !is_so() {
-        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        assert!(Instant::now() < deadline, "waited in vain for {limit:?}: {what}");
         thread::sleep(Duration::from_millis(20));
     }
 }
