@@ -124,7 +124,7 @@ fn rows(partition: usize, start: usize, count: usize) -> LoadedRows {
         rows: RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length"),
         quarantined_count: 0,
         tombstone_count: 0,
-        leader_epoch: None,
+        newest: None,
     }
 }
 

@@ -85,10 +85,12 @@ fn signal_self(signal: libc::c_int) {
     // SAFETY: kill and getpid take no pointers; the own process always exists.
     unsafe { libc::kill(libc::getpid(), signal) };
     // The signal may reach another thread first; this one must not go past the step meanwhile.
-    if signal == libc::SIGKILL {
-        loop {
+    match signal {
+        libc::SIGKILL => loop {
             std::thread::sleep(Duration::from_secs(1));
-        }
+        },
+        // It goes on some time after SIGCONT.
+        _ => std::thread::sleep(Duration::from_millis(100)),
     }
 }
 

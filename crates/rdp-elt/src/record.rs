@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 /// One Kafka record as it was on the broker: the friendly, owned form for hosts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaStreamRecord {
@@ -19,6 +21,19 @@ pub struct KafkaStreamRecord {
     pub headers: Vec<RecordHeader>,
     /// The value's bytes; `None` is a tombstone, empty is not.
     pub value: Option<Vec<u8>>,
+}
+
+/// What tells whether the log still has a record that landed. Where a log was cut and has grown again, or comes from a
+/// backup, another record stands at its offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordMark {
+    /// The record's offset.
+    pub offset: i64,
+    /// The leader epoch (KIP-101) under which the broker wrote it; `None` where it does not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_epoch: Option<i32>,
+    /// CRC-32 of its timestamp, key and value.
+    pub checksum: u32,
 }
 
 /// One header of a record.
@@ -45,6 +60,20 @@ pub struct RecordView<'a> {
     pub value: Option<&'a [u8]>,
     /// The headers, read when asked for.
     pub headers: &'a dyn Headers,
+}
+
+impl RecordView<'_> {
+    /// The record's mark, given the leader epoch that came beside it.
+    pub(crate) fn mark(&self, leader_epoch: Option<i32>) -> RecordMark {
+        let mut sum = crc32fast::Hasher::new();
+        sum.update(&self.timestamp.unwrap_or(-1).to_le_bytes());
+        for bytes in [self.key, self.value] {
+            // Null and empty are different, and where the key ends the value begins.
+            sum.update(&bytes.map_or(u64::MAX, |bytes| bytes.len() as u64).to_le_bytes());
+            sum.update(bytes.unwrap_or_default());
+        }
+        RecordMark { offset: self.offset, leader_epoch, checksum: sum.finalize() }
+    }
 }
 
 /// The headers of one record, in their order.

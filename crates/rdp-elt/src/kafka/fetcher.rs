@@ -8,8 +8,7 @@ use rdkafka::types::RDKafkaErrorCode;
 
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
-use crate::record::RecordView;
-use crate::sink::RecordMark;
+use crate::record::{RecordMark, RecordView};
 
 /// Fetches messages of partitions and speaks for this member in its group.
 ///
@@ -103,8 +102,8 @@ pub(crate) enum Event {
 pub(crate) struct Place {
     /// The next offset to read.
     pub(crate) position: i64,
-    /// The newest record below it that is known. The log has to confirm that it still has the record under this epoch
-    /// (KIP-320), or reading does not begin: the log was cut below it, whatever it has grown to since.
+    /// The newest record below it that is known. Reading begins there, and the log has to confirm that it still has this
+    /// record, and under its epoch (KIP-320): or it was cut below it, whatever it has grown to since.
     pub(crate) newest: Option<RecordMark>,
 }
 

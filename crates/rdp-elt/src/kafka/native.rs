@@ -389,17 +389,17 @@ fn code_of(code: c_int) -> RDKafkaErrorCode {
     native::rd_kafka_resp_err_t::try_from(code).map_or(RDKafkaErrorCode::Unknown, RDKafkaErrorCode::from)
 }
 
-/// librdkafka checks the epoch at the place that it is told, so that is the one behind the newest known record. What lies
-/// between the two is no record's.
+/// Reading begins at the newest known record, where there is one, so that it shows once more. librdkafka checks the epoch at
+/// the place that it is told.
 fn list_of_places(places: &BTreeMap<&TopicPartition, Place>) -> Result<TopicPartitionList> {
-    let position = |place: &Place| place.newest.map_or(place.position, |newest| newest.offset + 1);
+    let position = |place: &Place| place.newest.map_or(place.position, |newest| newest.offset);
     let list = list_of(places.iter().map(|(partition, place)| (*partition, position(place))))?;
     for (element, place) in (0_i32..).zip(places.values()) {
-        let Some(newest) = place.newest else { continue };
+        let Some(leader_epoch) = place.newest.and_then(|newest| newest.leader_epoch) else { continue };
         // SAFETY: the list has as many elements as there are places, in their order, and is ours alone.
         unsafe {
             let element = (*list.ptr()).elems.offset(element as isize);
-            native::rd_kafka_topic_partition_set_leader_epoch(element, newest.leader_epoch);
+            native::rd_kafka_topic_partition_set_leader_epoch(element, leader_epoch);
         }
     }
     Ok(list)

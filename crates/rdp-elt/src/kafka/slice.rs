@@ -9,8 +9,7 @@ use rdkafka_sys as native;
 use super::fetcher::{Event, Fetched};
 use super::header;
 use crate::offset::TopicPartition;
-use crate::record::{HeaderVisitor, Headers, RecordView};
-use crate::sink::RecordMark;
+use crate::record::{HeaderVisitor, Headers, RecordMark, RecordView};
 
 /// Messages of one round, and which of them are records of which partition. Given back to librdkafka on drop.
 pub(crate) struct Slice<M = Message> {
@@ -50,10 +49,10 @@ impl<M: Fetched> Slice<M> {
         group.spans.iter().flat_map(|span| self.messages[span.clone()].iter().map(Fetched::as_view))
     }
 
-    /// The newest record of a group, with its leader epoch where the broker told one.
+    /// The mark of the newest record of a group.
     pub(crate) fn newest(&self, group: &Group) -> Option<RecordMark> {
         let newest = self.messages.get(group.spans.last()?.end.checked_sub(1)?)?;
-        Some(RecordMark { offset: newest.offset(), leader_epoch: newest.leader_epoch()? })
+        Some(newest.as_view().mark(newest.leader_epoch()))
     }
 }
 

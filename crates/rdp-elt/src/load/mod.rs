@@ -33,7 +33,7 @@ use self::misfit::Misfit;
 use self::raw::RawLoad;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::TopicPartition;
-use crate::record::RecordView;
+use crate::record::{RecordMark, RecordView};
 use crate::schema::{RDP_EXTRA, Schema};
 
 pub use infer::{InferredSchema, infer_schema};
@@ -50,9 +50,8 @@ pub struct LoadedRows {
     pub quarantined_count: u64,
     /// Rows of these that are tombstones.
     pub tombstone_count: u64,
-    /// The leader epoch under which the broker wrote the newest record; `None` where it is not known. Load does not know
-    /// it: whoever has polled the records does.
-    pub leader_epoch: Option<i32>,
+    /// The mark of the newest record. Load leaves it out: whoever has polled the records knows it.
+    pub newest: Option<RecordMark>,
 }
 
 /// How payloads become rows. The default is the raw format: bytes in, the same bytes out.
@@ -244,7 +243,7 @@ impl RecordLoader {
             rows,
             quarantined_count: envelope.quarantined_count,
             tombstone_count: envelope.tombstone_count,
-            leader_epoch: None,
+            newest: None,
         })
     }
 }

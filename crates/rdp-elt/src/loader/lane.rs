@@ -292,7 +292,7 @@ impl<F: Fetcher> Lane<F> {
             // The window stays out of its place until it has taken the whole slice: half a slice is never committed.
             for group in &slice.groups {
                 let mut rows = self.loading.load(&group.partition, &mut slice.records(group))?;
-                rows.leader_epoch = slice.newest(group).map(|newest| newest.leader_epoch);
+                rows.newest = slice.newest(group);
                 window.append(&rows, &self.executor)?;
             }
             window.byte_count += slice.byte_count;

@@ -271,4 +271,4 @@ fn start_lane(
 /// How long there may be something to land, and nothing comes, until it is told.
 const TELL_AFTER: Duration = Duration::from_secs(10);
 /// How often it is told again.
-const TELL_EVERY: Duration = Duration::from_secs(30);
+const TELL_EVERY: Duration = Duration::from_secs(20);

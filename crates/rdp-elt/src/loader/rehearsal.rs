@@ -9,7 +9,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{LoaderOptions, Shutdown};
+use super::{LoaderOptions, Shutdown, TELL_AFTER, TELL_EVERY};
 use crate::error::{Error, Result};
 use crate::kafka::{Cluster, Consumer, KafkaConsumerBuilder, Place, Polled, Rebalance, Slice};
 use crate::load::{LoadOptions, RecordLoader};
@@ -120,6 +120,7 @@ impl Rehearsal {
         let give_up_after = self.options.give_up_after.unwrap_or(GIVE_UP_AFTER);
         let mut heard_at = Instant::now();
         let mut is_assigned = false;
+        let mut tell_at = TELL_AFTER;
         let mut report = RehearsalReport::default();
         loop {
             if shutdown.is_requested() || is_assigned && consumer.is_done() {
@@ -128,7 +129,7 @@ impl Rehearsal {
             match consumer.poll(usize::MAX, POLL_TIMEOUT)? {
                 Polled::Slice(slice) => {
                     report.take(&slice, stage, &mut loading)?;
-                    heard_at = Instant::now();
+                    (heard_at, tell_at) = (Instant::now(), TELL_AFTER);
                 }
                 Polled::Rebalance(Rebalance::Assign(partitions)) => {
                     consumer.assign(&range.starts_of(&partitions))?;
@@ -137,8 +138,17 @@ impl Rehearsal {
                 Polled::Rebalance(Rebalance::Revoke { partitions, .. }) => consumer.revoke(&partitions)?,
                 Polled::Nothing => {}
             }
+            let silent_for = heard_at.elapsed();
             match consumer.take_trouble() {
-                Some(trouble) if !trouble.is_retryable() || heard_at.elapsed() > give_up_after => return Err(trouble),
+                Some(trouble) if !trouble.is_retryable() || silent_for > give_up_after => return Err(trouble),
+                _ if silent_for > give_up_after => {
+                    let message = format!("read to the end: nothing has come for {} s", silent_for.as_secs());
+                    return Err(Error::unavailable(message).with_help("check that the partitions' leaders can be reached"));
+                }
+                _ if silent_for >= tell_at => {
+                    tell_at += TELL_EVERY;
+                    tracing::warn!(since = ?silent_for, "nothing comes: waiting for the partitions' leaders");
+                }
                 _ => {}
             }
         }

@@ -41,8 +41,8 @@ pub(super) struct Run {
     lookout: OnceLock<Lookout>,
     verdict: Mutex<Option<Verdict>>,
     topics: Mutex<BTreeSet<String>>,
-    /// Where the logs ended when somebody looked last, and when that was.
-    log_ends: Mutex<Option<(Moment, Positions)>>,
+    /// Where the logs ended when somebody looked last.
+    log_ends: Mutex<Positions>,
     /// When the brokers last gave records or an answer, in milliseconds of the clock.
     heard_at: AtomicU64,
 }
@@ -230,14 +230,14 @@ impl Run {
 
     /// Notes where the logs end now.
     pub(super) fn note_log_ends(&self, ends: Positions) {
-        *lock(&self.log_ends) = Some((self.clock.now(), ends));
+        *lock(&self.log_ends) = ends;
     }
 
-    /// Up to where a partition can be read, and since when that is known.
-    pub(super) fn known_end(&self, of: &TopicPartition) -> Option<(Moment, i64)> {
+    /// Up to where a partition can be read, as far as is known.
+    pub(super) fn known_end(&self, of: &TopicPartition) -> Option<i64> {
         match &self.ends {
-            Some(ends) => Some((Moment::ZERO, ends.position(of)?)),
-            None => lock(&self.log_ends).as_ref().and_then(|(at, ends)| Some((*at, ends.position(of)?))),
+            Some(ends) => ends.position(of),
+            None => lock(&self.log_ends).position(of),
         }
     }
 
@@ -245,7 +245,7 @@ impl Run {
     /// that is known to be there has landed.
     pub(super) fn lagging(&self) -> Option<(TopicPartition, Moment)> {
         let log_ends = lock(&self.log_ends);
-        let ends = self.ends.as_ref().or(log_ends.as_ref().map(|(_, ends)| ends))?;
+        let ends = self.ends.as_ref().unwrap_or(&log_ends);
         let landed = lock(&self.landed);
         let lags = |of: &TopicPartition, end: i64| landed.positions.position(of).is_none_or(|landed| landed < end);
         let (partition, _) = ends.iter().find(|(partition, end)| lags(partition, *end))?;

@@ -35,7 +35,7 @@ pub(super) type Starts = BTreeMap<TopicPartition, Start>;
 
 impl Source {
     pub(super) fn connect(builder: &KafkaConsumerBuilder, sink: Arc<dyn Sink>) -> Result<Self> {
-        let cluster = Cluster::connect(builder)?.with_timeout(LOOK_UP_TIMEOUT);
+        let cluster = Cluster::connect_within(builder, LOOK_UP_TIMEOUT)?;
         Ok(Self::new(Box::new(cluster), builder, sink))
     }
 
@@ -231,7 +231,7 @@ impl Source {
             }
         }
         // Of what retention took, the log confirms nothing.
-        place.newest = place.newest.filter(|newest| newest.offset + 1 >= log.low && newest.offset < landed);
+        place.newest = place.newest.filter(|newest| newest.offset >= log.low && newest.offset < landed);
         Ok(Start { landed, place })
     }
 

@@ -122,7 +122,7 @@ pub fn rows(partition: &TopicPartition, offsets: &[i64]) -> LoadedRows {
         rows: RecordBatch::try_from_iter_with_nullable(columns).expect("columns of one length"),
         quarantined_count: count(&is_quarantined),
         tombstone_count: count(&is_tombstone),
-        leader_epoch: None,
+        newest: None,
     }
 }
 
@@ -330,12 +330,12 @@ async fn partition_count(fact: &str, sink: &dyn Sink) {
 }
 
 async fn marks(fact: &str, first: &dyn Sink, second: &dyn Sink) {
-    let mark = |offset, leader_epoch| Some(RecordMark { offset, leader_epoch });
+    let mark = |offset, checksum| Some(RecordMark { offset, leader_epoch: Some(3), checksum });
     let mut landing = open(fact, first, &window()).await;
-    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(3), ..rows(&orders(0), &[5, 6]) }).await;
-    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(4), ..rows(&orders(0), &[7, 9]) }).await;
+    append(fact, &mut *landing, &LoadedRows { newest: mark(6, 3), ..rows(&orders(0), &[5, 6]) }).await;
+    append(fact, &mut *landing, &LoadedRows { newest: mark(9, 4), ..rows(&orders(0), &[7, 9]) }).await;
     append(fact, &mut *landing, &rows(&orders(0), &[10])).await;
-    append(fact, &mut *landing, &LoadedRows { leader_epoch: Some(0), ..rows(&orders(1), &[0]) }).await;
+    append(fact, &mut *landing, &LoadedRows { newest: mark(0, 0), ..rows(&orders(1), &[0]) }).await;
     commit(fact, landing, [(orders(0), 5..12), (orders(1), 0..1)]).await;
     // A transaction marker moved the position and there was no record.
     commit(fact, open(fact, first, &window()).await, [(orders(0), 12..13)]).await;

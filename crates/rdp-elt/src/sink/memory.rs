@@ -10,7 +10,6 @@ use async_trait::async_trait;
 
 use super::{
     Claim, LandedPosition, Landing, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink, SourceIdentity, WindowInfo,
-    newest_mark,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
@@ -150,7 +149,7 @@ impl Landing for MemoryLanding {
         pending.rows.push(rows.rows.clone());
         pending.quarantined_count += rows.quarantined_count;
         pending.tombstone_count += rows.tombstone_count;
-        pending.newest = newest_mark(rows).or(pending.newest);
+        pending.newest = rows.newest.or(pending.newest);
         self.memory_bytes += rows.rows.get_array_memory_size();
         Ok(())
     }

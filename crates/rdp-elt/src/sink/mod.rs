@@ -8,21 +8,19 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use self::mark::{MARK_COMMITS, newest_mark};
 use crate::error::Result;
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 
 mod claim;
 pub mod conformance;
-mod mark;
 mod memory;
 mod parquet;
 mod source;
 mod window;
 
 pub use claim::Claim;
-pub use mark::RecordMark;
+pub use crate::record::RecordMark;
 pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::{SourceIdentity, Sources};
@@ -139,3 +137,6 @@ pub struct LedgerEntry {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub location: String,
 }
+
+/// So many commits back a mark is looked for: the newest may be a range of transaction markers alone.
+const MARK_COMMITS: usize = 4;

@@ -260,7 +260,7 @@ impl<F: Fetcher> Consumer<F> {
             match owned.judge(message.offset()) {
                 Verdict::Take => {}
                 Verdict::Done | Verdict::Pass => continue,
-                Verdict::Below if !owned.is_new_below(message.leader_epoch()) => continue,
+                Verdict::Below if !owned.contradicts(message.as_view().mark(message.leader_epoch())) => continue,
                 Verdict::Below => {
                     let changed = written_anew(owned, message.offset());
                     let partition = owned.partition.clone();
@@ -316,7 +316,8 @@ impl<F: Fetcher> Consumer<F> {
                 self.stalled.insert(place.clone());
                 self.give_up(place, failed);
             }
-            ErrorKind::Data if !owned.is_corrupt(self.clock.now()) => self.trouble = Some(passing(&failed)),
+            // Behind a damaged batch the client takes bytes of records for the next one, of whatever version.
+            ErrorKind::Data | ErrorKind::Unsupported if !owned.is_corrupt(self.clock.now()) => self.trouble = Some(passing(&failed)),
             _ => self.tell(failed),
         }
     }
@@ -328,8 +329,8 @@ impl<F: Fetcher> Consumer<F> {
         let failed = fatal.unwrap_or_else(|| error::from_code("take part in the group", code, Some(text)));
         tracing::debug!(error = ?failed, "the client reports");
         match failed.kind() {
-            // Who lost its place in the group joins again by itself.
-            ErrorKind::Conflict if !is_fatal => self.trouble = Some(passing(&failed)),
+            // Who lost its place in the group joins again by itself, and who could not read an answer asks again.
+            ErrorKind::Conflict | ErrorKind::Data if !is_fatal => self.trouble = Some(passing(&failed)),
             _ => self.tell(failed),
         }
     }
@@ -361,7 +362,7 @@ fn passing(failed: &Error) -> Error {
 fn written_anew(owned: &Owned, offset: i64) -> Error {
     let Owned { partition, position, .. } = owned;
     let message = format!(
-        "poll {partition}: it landed up to {position}, where the log now has a record at {offset} that a later leader wrote"
+        "poll {partition}: it landed up to {position}, where the log now has another record at {offset}"
     );
     Error::new(ErrorKind::SourceChanged, message)
         .with_help("the log was cut and has grown again: compare the landing with it")

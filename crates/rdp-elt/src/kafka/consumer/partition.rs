@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 use crate::offset::TopicPartition;
-use crate::sink::RecordMark;
+use crate::record::RecordMark;
 
 use super::super::fetcher::Place;
 
@@ -157,10 +157,14 @@ impl Owned {
         }
     }
 
-    /// Whether a record below where reading begins was written after the newest that landed, by a later leader: where it is
-    /// there was none, so the log was cut and has grown again.
-    pub(super) fn is_new_below(&self, leader_epoch: Option<i32>) -> bool {
-        self.newest.is_some_and(|newest| leader_epoch.is_some_and(|epoch| epoch > newest.leader_epoch))
+    /// Whether a record below where reading begins contradicts the newest one that landed: it stands in its place, or a later
+    /// leader wrote it behind that, where there was none. Then the log was cut and has grown again.
+    pub(super) fn contradicts(&self, mark: RecordMark) -> bool {
+        let Some(newest) = self.newest else { return false };
+        match mark.offset == newest.offset {
+            true => mark.checksum != newest.checksum,
+            false => mark.offset > newest.offset && mark.leader_epoch > newest.leader_epoch,
+        }
     }
 
     /// The reader has come to the partition's end, at `offset`.
@@ -282,11 +286,22 @@ mod tests {
 
     #[test]
     fn a_partition_that_has_landed_is_done_only_when_its_log_has_shown() {
-        let newest = Some(RecordMark { offset: 8, leader_epoch: 2 });
+        let newest = Some(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 7 });
         let mut owned = Owned::new(TopicPartition::new("orders", 0), Place { position: 9, newest }, Some(9));
         assert!(owned.must_seek && !owned.is_done());
         owned.sought();
+        assert!(!owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 7 }));
+        assert!(owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 8 }), "another in its place");
         owned.reach_end(9);
         assert!(owned.is_done());
+    }
+
+    #[test]
+    fn a_record_that_a_later_leader_wrote_below_the_position_contradicts_what_landed() {
+        let newest = Some(RecordMark { offset: 6, leader_epoch: Some(2), checksum: 7 });
+        let owned = Owned::new(TopicPartition::new("orders", 0), Place { position: 9, newest }, None);
+        assert!(owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(3), checksum: 1 }));
+        // An aborted one shows to whoever reads uncommitted records from now on.
+        assert!(!owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 1 }));
     }
 }

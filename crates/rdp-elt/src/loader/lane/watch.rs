@@ -18,7 +18,7 @@ use crate::offset::{Positions, TopicPartition};
 /// What a lane has seen of its own progress.
 pub(super) struct Watch {
     looked_at: Moment,
-    /// How far each partition that is being read had come, and since when it stands there.
+    /// How far each partition had come of which there is more to read, and since when it stands there.
     standing: BTreeMap<TopicPartition, (i64, Moment)>,
     /// Since when it has had nothing to read, or last saw that all had landed.
     idle_since: Moment,
@@ -131,21 +131,21 @@ impl<F: Fetcher> Lane<F> {
         let (mut stalled, mut moving): (Vec<(TopicPartition, i64, i64)>, bool) = (Vec::new(), false);
         let mut since = now;
         for (partition, position) in reading {
+            let end = self.run.known_end(&partition);
+            // At the end of a bounded run, but not confirmed by the log: that counts as well.
+            let Some(end) = end.filter(|end| position < *end || (position == *end && self.run.ends.is_some())) else {
+                self.watch.standing.remove(&partition);
+                continue;
+            };
             let stands = self.watch.standing.entry(partition.clone()).or_insert((position, now));
             if stands.0 != position {
                 *stands = (position, now);
             }
-            let Some((known_at, end)) = self.run.known_end(&partition) else { continue };
-            // At its end, but not confirmed by the log: that counts as well.
-            if position > end || (position == end && self.run.ends.is_none()) {
-                continue;
-            }
-            let stands_since = stands.1.max(known_at);
-            if now.saturating_sub(stands_since) < TELL_AFTER {
+            if now.saturating_sub(stands.1) < TELL_AFTER {
                 moving = true;
                 continue;
             }
-            since = since.min(stands_since);
+            since = since.min(stands.1);
             stalled.push((partition, position, end));
         }
         let Some((first, position, end)) = stalled.first() else { return Ok(None) };

@@ -274,9 +274,9 @@ impl Fetcher for Client {
             let part = parts.get_mut(of).filter(|part| !part.stalled);
             let part = part.ok_or_else(|| Error::internal(format!("seek {of}: it is not being read")))?;
             let paused = part.paused;
-            *part = Part::at(place.newest.map_or(place.position, |newest| newest.offset + 1));
+            *part = Part::at(place.newest.map_or(place.position, |newest| newest.offset));
             part.paused = paused;
-            part.to_confirm = place.newest.map(|newest| (newest.offset + 1, newest.leader_epoch));
+            part.to_confirm = place.newest.and_then(|newest| Some((newest.offset, newest.leader_epoch?)));
         }
         Ok(())
     }

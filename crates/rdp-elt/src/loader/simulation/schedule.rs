@@ -57,6 +57,7 @@ struct Story {
     turn_count: u64,
     /// A log was cut below what has landed of it.
     cut: bool,
+    is_over: bool,
     /// Faults are over, and one member is at work all by itself.
     is_alone: bool,
 }
@@ -74,6 +75,7 @@ pub(super) fn play(seed: u64) -> Result<Outcome, String> {
         member_count: 0,
         turn_count: 0,
         cut: false,
+        is_over: false,
         is_alone: false,
     };
     story.play()?;
@@ -103,6 +105,9 @@ impl Story {
             self.step(&habit, may_cut)?;
             if self.cut {
                 return self.end_on_a_cut_log(&habit);
+            }
+            if self.is_over {
+                return Ok(());
             }
         }
         self.end(&habit)
@@ -211,19 +216,24 @@ impl Story {
         let landed = self.landed_ends();
         let mut state = self.world.lock();
         let number = state.any_log();
-        let Some(position) = landed.get(&(number as i32)).copied().filter(|position| *position > 1) else { return };
-        let end = state.random.i64(0..position);
+        let Some((position, newest)) = landed.get(&(number as i32)).copied().filter(|(_, newest)| *newest > 0) else { return };
+        let end = state.random.i64(0..newest);
         let grow = state.random.usize(0..40);
         state.cut(number, end, grow);
-        self.cut = true;
+        // A log that ends below the position, or has another record where the newest landed, tells it.
+        let log = &state.logs[number];
+        self.cut = log.end() < position || log.visible(newest, newest + 1).next().is_some();
+        if !self.cut {
+            // Nobody can tell. What is read behind it is no concern of this story.
+            self.is_over = true;
+        }
     }
 
-    fn landed_ends(&self) -> BTreeMap<i32, i64> {
+    /// How far each partition has landed, and its newest record.
+    fn landed_ends(&self) -> BTreeMap<i32, (i64, i64)> {
         let held = self.executor.block_on(self.sink.positions(&self.world.partitions())).unwrap_or_default();
-        held.into_iter()
-            .filter(|(_, held)| held.newest.is_some())
-            .map(|(of, held)| (of.partition, held.position))
-            .collect()
+        let ends = held.into_iter().filter_map(|(of, held)| Some((of.partition, (held.position, held.newest?.offset))));
+        ends.collect()
     }
 
     /// Faults are over: a last member lands all that is left, and says so if it takes long.

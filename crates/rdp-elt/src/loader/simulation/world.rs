@@ -168,9 +168,10 @@ impl State {
     }
 
     /// Cuts a log, as an unclean election or a restored backup does, and lets it grow again.
+    /// Where all of the cluster is restored, the new records bear the epochs of those that are gone.
     pub(super) fn cut(&mut self, number: usize, end: i64, grow: usize) {
         self.logs[number].entries.truncate(usize::try_from(end).unwrap_or(0));
-        self.logs[number].epoch += 1;
+        self.logs[number].epoch += i32::from(self.random.bool());
         self.produce(number, grow);
         self.note("cut");
     }

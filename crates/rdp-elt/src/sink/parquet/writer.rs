@@ -14,7 +14,7 @@ use super::footer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LedgerEntry, RecordMark, WindowInfo, newest_mark};
+use crate::sink::{LedgerEntry, RecordMark, WindowInfo};
 
 /// Encodes the rows of one partition into a file that has no name yet.
 pub(super) struct PartitionWriter {
@@ -89,7 +89,7 @@ impl PartitionWriter {
         self.record_count += loaded.rows.num_rows() as u64;
         self.quarantined_count += loaded.quarantined_count;
         self.tombstone_count += loaded.tombstone_count;
-        self.newest = newest_mark(loaded).or(self.newest);
+        self.newest = loaded.newest.or(self.newest);
         if self.is_worth_encoding() {
             self.encode_staged()?;
         }
