@@ -128,6 +128,9 @@ fn fault(random: &mut fastrand::Rng, mode: Mode, partitions: i32) -> Fault {
         place if place < trials.len() => trials[place],
         place => match WHOLE[place - trials.len()] {
             What::Delay(_) => What::Delay(Duration::from_millis(random.u64(50..2_500))),
+            // librdkafka 2.12 dies of one without brokers and topics that it asked for to describe topics: SIGSEGV in
+            // `rd_kafka_admin_response_parse`, for want of a result. No broker answers so.
+            What::Empty if api == Api::Metadata => What::NoTopic,
             plain => plain,
         },
     };
@@ -240,7 +243,8 @@ mod tests {
             (0..5_000).flat_map(|seed| Schedule::generate(seed).faults).map(|(_, it)| it).collect();
         for (api, _) in APIS {
             for what in trials(api).iter().chain(&WHOLE[1..]) {
-                assert!(faults.iter().any(|it| it.api() == api && it.what == *what), "{api:?} {what}");
+                let is_tried = faults.iter().any(|it| it.api() == api && it.what == *what);
+                assert!(is_tried || (api, *what) == (Api::Metadata, What::Empty), "{api:?} {what}");
             }
         }
     }

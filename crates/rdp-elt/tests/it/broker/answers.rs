@@ -239,7 +239,7 @@ fn fetches_that_bring_a_scrap_lose_no_record() {
 #[test]
 #[ignore = "needs Apache Kafka"]
 fn one_bad_answer_at_the_start_is_not_believed() {
-    let whats = [What::NoBrokers, What::NoTopic, What::Short, What::Empty, What::NoLeader, What::CloseAfter];
+    let whats = [What::NoBrokers, What::NoTopic, What::Short, What::NoLeader, What::CloseAfter];
     let whats = whats.into_iter().chain([3, 5].map(What::TopicError));
     let cases: Vec<_> = whats.flat_map(|what| (1..=3).map(move |nth| (what, nth))).collect();
     each(&cases, |(what, nth)| {
