@@ -1,8 +1,7 @@
 //! How a command ends other than well, and the exit code that says so.
 
 use std::fmt::Write as _;
-use std::io;
-use std::process::ExitCode;
+use std::io::{self, Write as _};
 
 use rdp_elt::{Error, ErrorKind};
 
@@ -23,15 +22,23 @@ pub(crate) enum Failure {
 
 impl Failure {
     /// The process's exit code.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self {
             Failure::Error(error) => error.kind().exit_code(),
             Failure::NotClean => NOT_CLEAN,
             Failure::PipeClosed => 0,
             Failure::Told(code) => *code,
             Failure::Stopped => STOPPED,
-        })
+        }
     }
+}
+
+/// Ends the process now. The usual way out frees what C libraries share while librdkafka's threads, of clients that wait for
+/// a broker and that nobody waits for, still use it; and what is killed at any moment needs no goodbye.
+pub(crate) fn leave(code: u8) -> ! {
+    let _ = (io::stdout().flush(), io::stderr().flush());
+    // SAFETY: it takes no pointer and does not return.
+    unsafe { libc::_exit(i32::from(code)) }
 }
 
 impl From<Error> for Failure {

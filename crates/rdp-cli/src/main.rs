@@ -14,8 +14,6 @@ mod screen;
 mod signal;
 mod table;
 
-use std::process::ExitCode;
-
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
@@ -27,17 +25,17 @@ use screen::Screen;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> ExitCode {
+fn main() {
     let args = Args::parse();
     let screen = Screen::new(&args.global);
     let outcome = start_log(&args.global, &screen).and_then(|()| run(&args, &screen));
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
+    exit::leave(match outcome {
+        Ok(()) => 0,
         Err(failure) => {
             screen.show_failure(&failure);
             failure.exit_code()
         }
-    }
+    })
 }
 
 /// The async runtime is the command's; the library brings none. A command's blocking part runs off its threads.

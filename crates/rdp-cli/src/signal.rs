@@ -19,7 +19,7 @@ pub(crate) fn watch(shutdown: &Shutdown, screen: &Screen) -> Result<JoinHandle<(
         std::thread::spawn(move || {
             std::thread::sleep(LAST_MOMENT);
             screen.show_failure(&Failure::Stopped);
-            std::process::exit(i32::from(STOPPED));
+            crate::exit::leave(STOPPED);
         });
     };
     watch_for(shutdown, screen, LANDING, at_once)

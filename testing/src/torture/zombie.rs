@@ -80,7 +80,7 @@ impl ZombieReport {
     pub fn is_clean(&self) -> bool {
         self.0.iter().all(|zombie| {
             zombie.frozen == zombie.tries
-                && zombie.conflicts + zombie.lost_first >= zombie.tries
+                && (zombie.step == BEFORE_JOINING || zombie.conflicts + zombie.lost_first >= zombie.tries)
                 && zombie.landed_files == 0
                 && zombie.failures.is_empty()
                 && zombie.count.is_exact()
@@ -226,3 +226,7 @@ fn way_of(step: &Step, round: u64) -> (Way, u64) {
 
 /// The exit code of a loader that was overtaken.
 const CONFLICT: i32 = 15;
+
+/// Where a member stands that has told the sink where reading begins, and not asked the group for anything: it has nothing
+/// that it could lose.
+const BEFORE_JOINING: &str = "origin_claimed";

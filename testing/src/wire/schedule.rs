@@ -151,8 +151,11 @@ fn fault(random: &mut fastrand::Rng, mode: Mode, partitions: i32) -> Fault {
     }
 }
 
+/// An API, and whether a mode asks it.
+type Asked = (Api, fn(Mode) -> bool);
+
 /// The more often listed, the more often tried.
-const APIS: [(Api, fn(Mode) -> bool); 20] = [
+const APIS: [Asked; 20] = [
     (Api::Fetch, |_| true),
     (Api::Fetch, |_| true),
     (Api::Fetch, |_| true),

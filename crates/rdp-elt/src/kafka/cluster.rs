@@ -89,12 +89,6 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// The same with another longest wait of every later call.
-    pub(crate) fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
-        self
-    }
-
     /// The topics that the builder's names and regular expressions match, by name.
     ///
     /// # Errors

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kafka::{Cluster, Isolation, StartPosition, Survey, Watermarks};
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::SourceIdentity;
@@ -33,11 +33,11 @@ impl Brokers for Cluster {
     }
 
     fn ends(&self, of: &[TopicPartition], isolation: Isolation) -> Result<BTreeMap<TopicPartition, Watermarks>> {
-        self.watermarks_for(of, isolation)
+        self.watermarks_for(of, isolation).map_err(|error| listed_before(&error).unwrap_or(error))
     }
 
     fn starts(&self, of: &[TopicPartition], start: &StartPosition) -> Result<Positions> {
-        self.start_offsets(of, start)
+        self.start_offsets(of, start).map_err(|error| listed_before(&error).unwrap_or(error))
     }
 
     fn identities(&self, topics: &[Arc<str>]) -> Result<BTreeMap<Arc<str>, SourceIdentity>> {
@@ -47,4 +47,10 @@ impl Brokers for Cluster {
     fn survey(&self, known: &BTreeSet<Arc<str>>) -> Result<Survey> {
         Cluster::survey(self, known)
     }
+}
+
+/// A partition that was listed a moment ago and is not known now will be known again; whether its topic is gone is for the
+/// lookout to say.
+fn listed_before(error: &Error) -> Option<Error> {
+    error.is_of_missing_topic().then(|| Error::unavailable(format!("{}, at the moment", error.message())))
 }

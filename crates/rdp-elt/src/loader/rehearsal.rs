@@ -143,7 +143,9 @@ impl Rehearsal {
                 Some(trouble) if !trouble.is_retryable() || silent_for > give_up_after => return Err(trouble),
                 _ if silent_for > give_up_after => {
                     let message = format!("read to the end: nothing has come for {} s", silent_for.as_secs());
-                    return Err(Error::unavailable(message).with_help("check that the partitions' leaders can be reached"));
+                    return Err(
+                        Error::unavailable(message).with_help("check that the partitions' leaders can be reached")
+                    );
                 }
                 _ if silent_for >= tell_at => {
                     tell_at += TELL_EVERY;

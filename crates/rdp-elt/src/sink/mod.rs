@@ -19,8 +19,8 @@ mod parquet;
 mod source;
 mod window;
 
-pub use claim::Claim;
 pub use crate::record::RecordMark;
+pub use claim::Claim;
 pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::{SourceIdentity, Sources};

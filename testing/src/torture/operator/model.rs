@@ -40,9 +40,6 @@ pub(super) enum Expected {
     Changed(String),
     /// Either: nothing had landed, so nothing can be wrong with that, but a claim may stand against it.
     Either(String),
-    /// The source changed, and neither offsets, ids nor leader epochs tell: all that the cluster knows was put back, and the
-    /// log has grown to where it was. `SourceChanged` where records are compared, else silence.
-    Unprovable(String),
     /// The topic is not there.
     Gone,
 }
@@ -171,8 +168,6 @@ impl Model {
         for (number, of) in self.partitions.iter().enumerate().filter(|(number, _)| includes(only, *number)) {
             match of.expected(self.topic) {
                 Expected::Changed(why) => return Expected::Changed(format!("partition {number}: {why}")),
-                Expected::Unprovable(why) => all = Expected::Unprovable(format!("partition {number}: {why}")),
-                Expected::Either(_) if matches!(all, Expected::Unprovable(_)) => {}
                 Expected::Either(why) => all = Expected::Either(format!("partition {number}: {why}")),
                 Expected::Exact | Expected::Gone => {}
             }
@@ -202,9 +197,6 @@ impl Model {
             let is_included = of.exists && includes(run.only.as_deref(), number);
             if let (Some(first), false) = (new.first(), is_included) {
                 said(format!("mixed: landed [{}, …), and is not among the run's partitions", first.start));
-            }
-            if matches!(of.expected(topic), Expected::Unprovable(_)) {
-                continue;
             }
             if let (Some(first), Expected::Changed(why)) = (new.first(), of.expected(topic)) {
                 said(format!("mixed: landed [{}, …) behind a source that changed: {why}", first.start));
@@ -357,7 +349,7 @@ mod tests {
             (5..20).for_each(|offset| grown.produced(0, offset, offset.cast_unsigned() + 100));
         }
         assert!(matches!(model.expected(None), Expected::Changed(_)));
-        assert!(matches!(whole.expected(None), Expected::Unprovable(_)), "leader epochs came again");
+        assert!(matches!(whole.expected(None), Expected::Changed(_)), "also where leader epochs came again");
         model.landed_anew();
         assert_eq!(model.expected(None), Expected::Exact);
     }

@@ -43,8 +43,6 @@ pub(super) struct Begin {
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     at: i64,
-    /// With all that the cluster kept, so that leader epochs came again.
-    is_whole: bool,
 }
 
 /// A file that has landed and was found right.
@@ -75,7 +73,7 @@ impl Partition {
 
     /// Its log is what it was, but for what retention took for good.
     pub(super) fn restore(&mut self, was: &Partition, keep_low: bool) {
-        self.cuts.push(Cut { at: was.high, is_whole: !keep_low });
+        self.cuts.push(Cut { at: was.high });
         (self.exists, self.high) = (true, was.high);
         self.low = if keep_low { self.low } else { was.low };
         self.log = was.log.clone();
@@ -85,7 +83,7 @@ impl Partition {
 
     /// The topic does not have it any more.
     pub(super) fn vanish(&mut self) {
-        self.cuts.push(Cut { at: 0, is_whole: true });
+        self.cuts.push(Cut { at: 0 });
         self.log.clear();
         (self.low, self.high, self.exists) = (0, 0, false);
     }
@@ -122,15 +120,13 @@ impl Partition {
                 Expected::Exact
             };
         };
-        let mut cuts = self.cuts.iter().skip(newest.cuts);
-        let cut = cuts.clone().find(|cut| cut.at < newest.end);
+        let cut = self.cuts.iter().skip(newest.cuts).find(|cut| cut.at < newest.end);
         if newest.topic != topic {
             Expected::Changed("the topic was made anew".to_owned())
         } else if !self.exists {
             Expected::Changed("the topic does not have it any more".to_owned())
-        } else if let Some(Cut { at, .. }) = cut {
-            let why = format!("landed up to {}, and the log was cut at {at}", newest.end);
-            Expected::Changed(why)
+        } else if let Some(Cut { at }) = cut {
+            Expected::Changed(format!("landed up to {}, and the log was cut at {at}", newest.end))
         } else if self.low > newest.end {
             Expected::Changed(format!("landed up to {}, and the log begins at {}", newest.end, self.low))
         } else {

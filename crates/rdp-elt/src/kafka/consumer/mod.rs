@@ -317,7 +317,9 @@ impl<F: Fetcher> Consumer<F> {
                 self.give_up(place, failed);
             }
             // Behind a damaged batch the client takes bytes of records for the next one, of whatever version.
-            ErrorKind::Data | ErrorKind::Unsupported if !owned.is_corrupt(self.clock.now()) => self.trouble = Some(passing(&failed)),
+            ErrorKind::Data | ErrorKind::Unsupported if !owned.is_corrupt(self.clock.now()) => {
+                self.trouble = Some(passing(&failed))
+            }
             _ => self.tell(failed),
         }
     }
@@ -361,9 +363,8 @@ fn passing(failed: &Error) -> Error {
 
 fn written_anew(owned: &Owned, offset: i64) -> Error {
     let Owned { partition, position, .. } = owned;
-    let message = format!(
-        "poll {partition}: it landed up to {position}, where the log now has another record at {offset}"
-    );
+    let message =
+        format!("poll {partition}: it landed up to {position}, where the log now has another record at {offset}");
     Error::new(ErrorKind::SourceChanged, message)
         .with_help("the log was cut and has grown again: compare the landing with it")
 }

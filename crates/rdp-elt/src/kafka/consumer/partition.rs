@@ -17,7 +17,7 @@ pub(super) struct Owned {
     pub(super) partition: TopicPartition,
     /// The next offset to read; behind an end-of-partition event, the position there.
     pub(super) position: i64,
-    /// Where reading began when it was last told where: what is below landed, or was never to be read.
+    /// The position when it was last told where to read: what is below was taken, or was never to be read.
     begun: i64,
     /// Where a bounded run is done with it.
     pub(super) end: Option<i64>,
@@ -63,7 +63,8 @@ pub(super) enum Verdict {
     Done,
     /// It is read again.
     Pass,
-    /// It lies below where reading was told to begin.
+    /// It lies below where reading goes on since the last seek: the newest known one is read once more, for the log to confirm
+    /// it.
     Below,
     /// It comes behind its successors: what was taken of them has to be given up.
     OutOfOrder,
@@ -118,6 +119,7 @@ impl Owned {
     /// It is read on from its position, by our word and not by the client's.
     pub(super) fn sought(&mut self) {
         self.disturb();
+        self.begun = self.position;
         self.must_seek = false;
         self.is_confirmed = false;
     }
@@ -291,7 +293,10 @@ mod tests {
         assert!(owned.must_seek && !owned.is_done());
         owned.sought();
         assert!(!owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 7 }));
-        assert!(owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 8 }), "another in its place");
+        assert!(
+            owned.contradicts(RecordMark { offset: 8, leader_epoch: Some(2), checksum: 8 }),
+            "another in its place"
+        );
         owned.reach_end(9);
         assert!(owned.is_done());
     }

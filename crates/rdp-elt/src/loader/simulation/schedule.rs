@@ -216,7 +216,9 @@ impl Story {
         let landed = self.landed_ends();
         let mut state = self.world.lock();
         let number = state.any_log();
-        let Some((position, newest)) = landed.get(&(number as i32)).copied().filter(|(_, newest)| *newest > 0) else { return };
+        let Some((position, newest)) = landed.get(&(number as i32)).copied().filter(|(_, newest)| *newest > 0) else {
+            return;
+        };
         let end = state.random.i64(0..newest);
         let grow = state.random.usize(0..40);
         state.cut(number, end, grow);
