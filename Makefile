@@ -38,6 +38,7 @@ check: ## Format, clippy, docs, licenses and sources of dependencies, spelling: 
 	cargo tree --quiet --locked --manifest-path fuzz/Cargo.toml > /dev/null  # its lock file follows our manifests
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
+	cargo fetch --quiet --locked  # of every platform: the next line looks at all, and downloads nothing
 # Advisories are left out: their database comes from the network, and a build must not fail for news.
 	$(RDP_CACHE)/cargo-deny/bin/cargo-deny --offline check bans licenses sources
 	$(RDP_CACHE)/venv/bin/typos

@@ -263,6 +263,8 @@ impl<F: Fetcher> Consumer<F> {
                 Verdict::Below if !owned.contradicts(message.as_view().mark(message.leader_epoch())) => continue,
                 Verdict::Below => {
                     let changed = written_anew(owned, message.offset());
+                    // Nothing that follows is of the log that landed.
+                    owned.must_seek = true;
                     let partition = owned.partition.clone();
                     self.give_up(partition, changed);
                     continue;

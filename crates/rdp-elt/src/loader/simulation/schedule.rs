@@ -57,6 +57,8 @@ struct Story {
     turn_count: u64,
     /// A log was cut below what has landed of it.
     cut: bool,
+    /// Which.
+    cut_number: i32,
     is_over: bool,
     /// Faults are over, and one member is at work all by itself.
     is_alone: bool,
@@ -75,6 +77,7 @@ pub(super) fn play(seed: u64) -> Result<Outcome, String> {
         member_count: 0,
         turn_count: 0,
         cut: false,
+        cut_number: 0,
         is_over: false,
         is_alone: false,
     };
@@ -222,6 +225,7 @@ impl Story {
         let end = state.random.i64(0..newest);
         let grow = state.random.usize(0..40);
         state.cut(number, end, grow);
+        self.cut_number = number as i32;
         // A log that ends below the position, or has another record where the newest landed, tells it.
         let log = &state.logs[number];
         self.cut = log.end() < position || log.visible(newest, newest + 1).next().is_some();
@@ -322,7 +326,13 @@ impl Story {
         for _ in 0..MOST_TURNS {
             match member.turn() {
                 None => {}
-                Some(Err(error)) if error.kind() == ErrorKind::SourceChanged => return Ok(()),
+                Some(Err(error)) if error.kind() == ErrorKind::SourceChanged => {
+                    let (of, after) = (self.cut_number, self.landed_ends());
+                    return match after.get(&of) == before.get(&of) {
+                        true => Ok(()),
+                        false => Err(format!("[{of}] landed on from {before:?} to {after:?} behind a cut")),
+                    };
+                }
                 Some(ended) => {
                     let after = self.landed_ends();
                     return Err(format!("a cut log was read on: {:?}; {before:?} to {after:?}", ended.err()));

@@ -82,7 +82,6 @@ impl<'a> Trial<'a> {
             memory_bytes: 8 << 20,
             retry_cap: Duration::from_millis(500),
             give_up_after: Some(Schedule::GIVE_UP_AFTER),
-            ..LoaderOptions::default()
         };
         let mut injected = Vec::new();
         let now = schedule.faults.iter().filter(|(at, _)| at.is_zero());
