@@ -276,7 +276,13 @@ fn fatal_error(client: *mut native::rd_kafka_t) -> Option<Error> {
         (code, CStr::from_ptr(text.as_ptr()).to_string_lossy().into_owned())
     };
     let is_any = code != native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
-    is_any.then(|| error::from_code(TALKING, code.into(), Some(&reason)))
+    is_any.then(|| match code {
+        // The client and its broker have lost each other's thread. Another client begins anew.
+        native::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_INVALID_REQUEST => {
+            Error::unavailable(format!("{TALKING}: this client can go on no more: {reason}"))
+        }
+        code => error::from_code(TALKING, code.into(), Some(&reason)),
+    })
 }
 
 unsafe extern "C" fn forward_log(

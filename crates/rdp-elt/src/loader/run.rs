@@ -292,12 +292,13 @@ pub(super) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn of(source: Source, until: Until, executor: &Executor) -> Result<Self> {
+    pub(super) fn of(mut source: Source, until: Until, executor: &Executor) -> Result<Self> {
         let present = source.partitions()?;
         let ends = if until == Until::LogEnd { Some(source.log_ends(&present)?) } else { None };
         // A source that is not the one that was landed stops the run even where there is nothing to read; and where reading
         // begins is in the sink before anything is read.
         let starts = source.starts(&present, executor)?;
+        source.begin(&present);
         let landed = starts.into_iter().map(|(partition, start)| (partition, start.landed)).collect();
         Ok(Opened { source, present, ends, landed })
     }

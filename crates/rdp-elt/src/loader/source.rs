@@ -17,6 +17,9 @@ pub(super) struct Source {
     sink: Arc<dyn Sink>,
     start: StartPosition,
     isolation: Isolation,
+    /// The partitions as of the run's start, once it has begun. What comes later is read from the beginning of its log.
+    present: BTreeSet<TopicPartition>,
+    has_begun: bool,
     /// Of every topic that was looked at to be read.
     identities: Sources,
 }
@@ -45,12 +48,20 @@ impl Source {
             sink,
             start: builder.start_position().clone(),
             isolation: builder.isolation_level(),
+            present: BTreeSet::new(),
+            has_begun: false,
             identities: Sources::new(),
         }
     }
 
     pub(super) fn partitions(&self) -> Result<Vec<TopicPartition>> {
         self.brokers.partitions()
+    }
+
+    /// Notes the partitions as of the run's start.
+    pub(super) fn begin(&mut self, present: &[TopicPartition]) {
+        self.present = present.iter().cloned().collect();
+        self.has_begun = true;
     }
 
     /// The last stable offset of each partition, as of now.
@@ -94,8 +105,8 @@ impl Source {
         Ok(starts)
     }
 
-    /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`: it is
-    /// outside the log. `Ok` where nothing of it has landed and reading can begin at what is left.
+    /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`. `is_outside`:
+    /// that it asked for an offset that the log does not have. `Ok` where nothing of it has landed and reading can begin at what is left.
     ///
     /// # Errors
     /// `SourceChanged` otherwise, as exact as the cluster's answers allow.
@@ -104,10 +115,17 @@ impl Source {
         partition: &TopicPartition,
         position: i64,
         error: &Error,
+        is_outside: bool,
         executor: &Executor,
     ) -> Result<()> {
         let of = [partition.clone()];
         self.starts(&of, executor)?;
+        if is_outside {
+            // The client was elsewhere, as after a batch that it could not read: the log has our position. Whether that is
+            // still the one it was shows when it is read again.
+            tracing::warn!(%partition, position, %error, "the client left the log: it is read again from where it landed");
+            return Ok(());
+        }
         let has_landed = executor.block_on(self.sink.positions(&of))?.values().any(|held| held.window.is_some());
         if !has_landed && self.start == StartPosition::Earliest {
             tracing::warn!(%partition, position, %error, "nothing of it has landed: reading begins at what is left");
@@ -179,8 +197,10 @@ impl Source {
         for topic in topics.keys() {
             counts.insert(topic, executor.block_on(self.sink.partition_count(topic))?);
         }
-        let was_added =
-            |of: &TopicPartition| counts.get(&of.topic).copied().flatten().is_some_and(|n| of.partition >= n);
+        let was_added = |of: &TopicPartition| {
+            (self.has_begun && !self.present.contains(of))
+                || counts.get(&of.topic).copied().flatten().is_some_and(|count| of.partition >= count)
+        };
         let (added, old): (Vec<_>, Vec<_>) = unknown.iter().cloned().partition(was_added);
         let mut found = Positions::new();
         for (partitions, start) in [(old, &self.start), (added, &StartPosition::Earliest)] {
