@@ -143,9 +143,12 @@ impl Fetcher for NativeConsumer {
                     cause.rdkafka_error_code(),
                     Some(RDKafkaErrorCode::State | RDKafkaErrorCode::PreviousInProgress | RDKafkaErrorCode::InProgress)
                 );
-                if !settling || Instant::now() > deadline {
-                    let doing = format!("seek {}[{}]", element.topic(), element.partition());
-                    return Err(error::from_kafka(&doing, cause));
+                let doing = || format!("seek {}[{}]", element.topic(), element.partition());
+                if !settling {
+                    return Err(error::from_kafka(&doing(), cause));
+                }
+                if Instant::now() > deadline {
+                    return Err(Error::unavailable(format!("{}: its fetcher does not begin", doing())));
                 }
             }
             if !open.is_empty() {

@@ -82,13 +82,20 @@ impl<F: Fetcher> Consumer<F> {
 
     /// Seeks what has to be sought before anything of it is taken. Where that fails, it stays so.
     pub(super) fn seek_where_owed(&mut self) -> Result<()> {
-        if !self.owned.iter().any(|owned| owned.must_seek) || self.fetcher.is_rebalancing() {
+        // What the client gave up it refuses to seek.
+        let stalled = &self.stalled;
+        let is_owed = |owned: &Owned| owned.must_seek && !stalled.contains(&owned.partition);
+        let places: Vec<_> = self
+            .owned
+            .iter()
+            .filter(|owned| is_owed(owned))
+            .map(|owned| (owned.partition.clone(), owned.place()))
+            .collect();
+        if places.is_empty() || self.fetcher.is_rebalancing() {
             return Ok(());
         }
-        let owed = self.owned.iter().filter(|owned| owned.must_seek);
-        let places: Vec<_> = owed.map(|owned| (owned.partition.clone(), owned.place())).collect();
         self.fetcher.seek(&places, SEEK_TIMEOUT)?;
-        self.owned.iter_mut().filter(|owned| owned.must_seek).for_each(Owned::sought);
+        self.owned.iter_mut().filter(|owned| is_owed(owned)).for_each(Owned::sought);
         Ok(())
     }
 
