@@ -187,6 +187,17 @@ impl Topic {
         self.watermarks(partition, "read_committed").1
     }
 
+    /// Waits until no transaction is open: a coordinator answers before its markers are in the logs.
+    pub fn wait_for_markers(&self) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        for partition in 0..self.options.partitions {
+            while self.last_stable_offset(partition) < self.offsets(partition).1 {
+                assert!(Instant::now() < deadline, "{}[{partition}] has an open transaction", self.name);
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
     /// The offset of every record of a partition that a `read_committed` reader finds.
     pub fn readable_offsets(&self, partition: i32) -> Vec<i64> {
         let mut client = self.client();

@@ -265,6 +265,7 @@ fn produce(topic: &Topic, schedule: &Schedule, round: u64, count: usize) {
         topic.transaction(orders(seed + 1, 20)).commit();
         topic.transaction(orders(seed + 2, 20)).abort();
         topic.transaction(orders(seed + 3, 20)).commit();
+        topic.wait_for_markers();
     }
 }
 

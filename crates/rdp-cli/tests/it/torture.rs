@@ -41,7 +41,7 @@ fn a_zombie_lands_nothing() {
 #[test]
 #[ignore = "needs a broker"]
 fn whatever_brokers_answer_for_a_while_rdp_lands_once_and_says_why_it_waits() {
-    let report = Wire { binary: binary(), schedules: 16, seed: 10_014, threads: 12 }.run();
+    let report = Wire { binary: binary(), schedules: 40, seed: 10_000, threads: 12 }.run();
     println!("{report}");
     assert!(report.is_clean(), "{report}");
 }

@@ -26,7 +26,7 @@ mod window;
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
 pub(crate) use cluster::{Survey, SurveyedTopic};
-pub(crate) use consumer::{Consumer, Polled};
+pub(crate) use consumer::{Consumer, Lost, Polled};
 pub use embedded::EmbeddedBroker;
 #[cfg(test)]
 pub(crate) use fetcher::{Event, Fetched};

@@ -105,8 +105,8 @@ impl Source {
         Ok(starts)
     }
 
-    /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`: it is
-    /// outside the log. `Ok` where nothing of it has landed and reading can begin at what is left.
+    /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`. `is_outside`:
+    /// that it asked for an offset that the log does not have. `Ok` where nothing of it has landed and reading can begin at what is left.
     ///
     /// # Errors
     /// `SourceChanged` otherwise, as exact as the cluster's answers allow.
@@ -115,10 +115,17 @@ impl Source {
         partition: &TopicPartition,
         position: i64,
         error: &Error,
+        is_outside: bool,
         executor: &Executor,
     ) -> Result<()> {
         let of = [partition.clone()];
         self.starts(&of, executor)?;
+        if is_outside {
+            // The client was elsewhere, as after a batch that it could not read: the log has our position. Whether that is
+            // still the one it was shows when it is read again.
+            tracing::warn!(%partition, position, %error, "the client left the log: it is read again from where it landed");
+            return Ok(());
+        }
         let has_landed = executor.block_on(self.sink.positions(&of))?.values().any(|held| held.window.is_some());
         if !has_landed && self.start == StartPosition::Earliest {
             tracing::warn!(%partition, position, %error, "nothing of it has landed: reading begins at what is left");

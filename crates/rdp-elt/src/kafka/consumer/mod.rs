@@ -38,7 +38,7 @@ pub(crate) struct Consumer<F: Fetcher = NativeConsumer> {
     /// The newest trouble that a message told of and that the client mends by itself.
     trouble: Option<Error>,
     /// The partition that `late_error` says cannot be read on.
-    lost: Option<TopicPartition>,
+    lost: Option<Lost>,
     /// A record that came behind its successors.
     belated: Option<(TopicPartition, i64)>,
     /// Partitions that the client gave up to read. It refuses to seek them; they have to be assigned again.
@@ -46,6 +46,13 @@ pub(crate) struct Consumer<F: Fetcher = NativeConsumer> {
     /// Whether fetching is held back as a whole.
     held: bool,
     average_record_bytes: usize,
+}
+
+/// A partition that cannot be read on.
+pub(crate) struct Lost {
+    pub(crate) partition: TopicPartition,
+    /// Whether the client asked for an offset that the log does not have.
+    pub(crate) is_outside: bool,
 }
 
 /// What one poll brought.
@@ -130,7 +137,7 @@ impl<F: Fetcher> Consumer<F> {
 
     /// The partition that the newest `SourceChanged` of [`poll`](Self::poll) was about. It is not read any more until it
     /// is assigned again.
-    pub(crate) fn take_lost(&mut self) -> Option<TopicPartition> {
+    pub(crate) fn take_lost(&mut self) -> Option<Lost> {
         self.lost.take()
     }
 
@@ -266,7 +273,7 @@ impl<F: Fetcher> Consumer<F> {
                     // Nothing that follows is of the log that landed.
                     owned.must_seek = true;
                     let partition = owned.partition.clone();
-                    self.give_up(partition, changed);
+                    self.give_up(Lost { partition, is_outside: false }, changed);
                     continue;
                 }
                 Verdict::OutOfOrder => {
@@ -316,7 +323,7 @@ impl<F: Fetcher> Consumer<F> {
             ErrorKind::SourceChanged => {
                 owned.must_seek = false;
                 self.stalled.insert(place.clone());
-                self.give_up(place, failed);
+                self.give_up(Lost { partition: place, is_outside: code != RDKafkaErrorCode::LogTruncation }, failed);
             }
             // Behind a damaged batch the client takes bytes of records for the next one, of whatever version.
             ErrorKind::Data | ErrorKind::Unsupported if !owned.is_corrupt(self.clock.now()) => {
@@ -340,8 +347,8 @@ impl<F: Fetcher> Consumer<F> {
     }
 
     /// A partition cannot be read on.
-    fn give_up(&mut self, partition: TopicPartition, why: Error) {
-        self.lost = self.lost.take().or(self.late_error.is_none().then_some(partition));
+    fn give_up(&mut self, lost: Lost, why: Error) {
+        self.lost = self.lost.take().or(self.late_error.is_none().then_some(lost));
         self.late_error.get_or_insert(why);
     }
 

@@ -8,14 +8,14 @@ use std::time::Duration;
 use super::{Lane, places};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::kafka::{Fetcher, Polled, WindowEnd};
+use crate::kafka::{Fetcher, Lost, Polled, WindowEnd};
 use crate::offset::TopicPartition;
 
 impl<F: Fetcher> Lane<F> {
     /// Gives the open window up and, where waiting mends the error, begins again from what the sink holds.
     pub(super) fn recover(&mut self, error: Error) -> Result<()> {
-        if let Some(partition) = self.consumer.take_lost() {
-            return self.leave(&partition, &error);
+        if let Some(lost) = self.consumer.take_lost() {
+            return self.leave(&lost, &error);
         }
         let error = match self.consumer.belated() {
             Some((partition, offset)) if self.begun.position(partition).is_some_and(|begun| *offset < begun) => {
@@ -44,21 +44,29 @@ impl<F: Fetcher> Lane<F> {
 
     /// Goes on, or ends, where a partition cannot be read on from its position. What was polled before is as good as ever
     /// and lands first: it may not be in the log any more.
-    fn leave(&mut self, partition: &TopicPartition, error: &Error) -> Result<()> {
+    fn leave(&mut self, lost: &Lost, error: &Error) -> Result<()> {
+        let partition = &lost.partition;
         let position = self.consumer.positions().position(partition).unwrap_or_default();
         tracing::warn!(%partition, position, %error, "a partition cannot be read on");
         loop {
             let outcome = self
                 .close_window(WindowEnd::Shutdown)
                 .and_then(|()| self.settle())
-                .and_then(|()| self.run.source.explain(partition, position, error, &self.executor));
-            let Err(failed) = outcome else { break };
-            let failed = self.weigh(failed);
-            if self.run.is_failed() || self.run.shutdown.is_immediate() || self.consumer.belated().is_some() {
+                .and_then(|()| self.run.source.explain(partition, position, error, lost.is_outside, &self.executor));
+            let (failed, is_over) = match outcome {
+                // It may happen again at once.
+                Ok(()) => (Error::unavailable(error.message()), true),
+                Err(failed) => (self.weigh(failed), false),
+            };
+            let is_stopped = self.run.shutdown.is_immediate() || (is_over && self.run.shutdown.is_requested());
+            if self.run.is_failed() || is_stopped || self.consumer.belated().is_some() {
                 break;
             }
             let wait = self.landing_patience.wait(failed, &self.run.shutdown, &|event| self.run.tell(event))?;
             self.wait_in_group(wait);
+            if is_over {
+                break;
+            }
         }
         self.discard();
         self.must_rewind = true;

@@ -27,7 +27,7 @@ fn whatever_brokers_answer_for_a_while_lands_once_and_nothing_waits_in_silence()
         Ok(line) => vec![line.parse().expect("a schedule as it was printed")],
         Err(_) => {
             let first = number("RDP_SEED", 1);
-            (first..first + number("RDP_SCHEDULES", 120)).map(Schedule::generate).collect()
+            (first..first + number("RDP_SCHEDULES", 240)).map(Schedule::generate).collect()
         }
     };
     let (next, struck, failed) = (AtomicU64::new(0), AtomicU64::new(0), Mutex::new(Vec::new()));
