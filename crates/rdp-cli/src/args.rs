@@ -136,6 +136,9 @@ pub(crate) struct Audit {
     /// Ask the ledger alone, not the broker
     #[arg(long)]
     pub(crate) offline: bool,
+    /// The oldest or newest files were removed on purpose: no finding
+    #[arg(long)]
+    pub(crate) allow_removed: bool,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -1,7 +1,11 @@
 //! `rdp audit`: proof from the ledger, and against the broker, that everything landed once.
 
-use rdp_elt::audit::{AuditReport, Holes, PartitionAudit, audit_against_broker, audit_landing};
+use std::sync::Arc;
+
+use rdp_elt::Error;
+use rdp_elt::audit::{AuditReport, FindingKind, Holes, PartitionAudit, audit_against_broker, audit_landing};
 use rdp_elt::config::Config;
+use rdp_elt::sink::Sink;
 
 use crate::args::Audit;
 use crate::exit::Failure;
@@ -12,10 +16,13 @@ use crate::table::Table;
 
 pub(super) async fn run(args: &Audit, screen: &Screen) -> Result<(), Failure> {
     let config = Config::from_path(&args.file.config)?;
-    let report = match args.offline {
-        true => audit_landing(&*config.open_sink()?, config.topics()).await?,
+    let mut report = match args.offline {
+        true => audit_landing(&*landing_of(&config)?, config.topics()).await?,
         false => against_broker(&config).await?,
     };
+    if args.allow_removed {
+        report.accept(FindingKind::Removed);
+    }
     match screen.output().is_for_people() {
         true => {
             output::text(&table(&report).to_string())?;
@@ -31,7 +38,18 @@ pub(super) async fn run(args: &Audit, screen: &Screen) -> Result<(), Failure> {
 
 /// Audits what a config lands against the broker's log.
 pub(super) async fn against_broker(config: &Config) -> Result<AuditReport, Failure> {
-    Ok(audit_against_broker(&*config.open_sink()?, &config.peek_source()).await?)
+    // With its group, which is asked and not joined.
+    Ok(audit_against_broker(&*landing_of(config)?, &config.source()).await?)
+}
+
+/// What has landed by a config, where anything has: there is nothing to say of a landing that is not there.
+fn landing_of(config: &Config) -> Result<Arc<dyn Sink>, Failure> {
+    let url = config.sink_config().map_or_else(String::new, |sink| sink.url().to_owned());
+    let missing = || {
+        Error::config(format!("audit {url}: there is no landing"))
+            .with_help("check [sink.parquet] url, and whether its disk is mounted; `rdp load` makes a landing")
+    };
+    Ok(config.open_landing()?.ok_or_else(missing)?)
 }
 
 /// One row per partition, and their sums.

@@ -1,5 +1,6 @@
 //! `rdp positions`: how far each partition has landed, where its log ends, and what lies between.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use rdp_elt::config::Config;
@@ -26,7 +27,7 @@ struct Row {
 
 pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
     let config = Config::from_path(path)?;
-    let sink = config.open_sink()?;
+    let landing = config.open_landing()?;
     let source = config.peek_source();
     let (partitions, logs) = blocking(move || {
         let cluster = Cluster::connect(&source)?;
@@ -35,7 +36,10 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         Ok((partitions, logs))
     })
     .await?;
-    let landed = sink.positions(&partitions).await?;
+    let landed = match &landing {
+        Some(landing) => landing.positions(&partitions).await?,
+        None => BTreeMap::new(),
+    };
     let rows: Vec<Row> = logs
         .iter()
         .map(|(at, log)| {
@@ -57,9 +61,10 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         table.row([row.topic.clone(), row.partition.to_string(), landed, grouped(row.log_end), grouped(row.lag)]);
     }
     screen.output().rows(&table, &rows)?;
+    let place = landing.map_or_else(|| "a landing that is not there yet".to_owned(), |landing| landing.describe());
     match rows.iter().map(|row| row.lag).sum::<i64>() {
-        0 => screen.say(format_args!("everything has landed in {}", sink.describe())),
-        lag => screen.say(format_args!("{} offsets to land in {}", grouped(lag), sink.describe())),
+        0 => screen.say(format_args!("everything has landed in {place}")),
+        lag => screen.say(format_args!("{} offsets to land in {place}", grouped(lag))),
     }
     Ok(())
 }

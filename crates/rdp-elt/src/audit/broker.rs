@@ -1,13 +1,15 @@
-//! The broker's side of the audit: what its log has, and which of the landing's missing offsets a reader still sees there.
+//! The broker's side of the audit: what its log has, which of the landing's missing offsets a reader still sees there, and
+//! what the group was told.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::hole::{Evidence, explain, join_near};
-use super::report::{AuditReport, FindingKind, PartitionAudit};
-use super::{Landed, listed};
+use super::Landed;
+use super::hole::{Evidence, Holes, Seen, explain, join_near, length};
+use super::report::FindingKind;
 use crate::error::Result;
-use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Watermarks, scan_offsets};
+use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Told, Watermarks, scan_offsets};
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::sink::SourceIdentity;
 
@@ -19,58 +21,121 @@ pub(super) struct Broker {
     /// Ends of the logs as they are stored.
     stored: BTreeMap<TopicPartition, Watermarks>,
     identities: BTreeMap<Arc<str>, SourceIdentity>,
+    /// Topics that landed and that the cluster does not have.
+    gone: BTreeSet<Arc<str>>,
+    /// What the group was told.
+    told: BTreeMap<TopicPartition, Told>,
+    compacted: BTreeMap<Arc<str>, bool>,
+    notes: Vec<String>,
 }
 
 impl Broker {
-    pub(super) fn look_at(source: &KafkaConsumerBuilder) -> Result<Self> {
+    /// Looks at the source's topics, and at those of the `known` ones that it means and that the cluster may not have.
+    pub(super) fn look_at(source: &KafkaConsumerBuilder, known: &[String]) -> Result<Self> {
         let cluster = Cluster::connect(source)?;
-        let topics: Vec<Arc<str>> = cluster.topics()?.into_iter().map(|topic| topic.name).collect();
-        let partitions = cluster.partitions()?;
-        Ok(Broker {
-            visible: cluster.watermarks(&partitions)?,
-            stored: cluster.watermarks_for(&partitions, Isolation::ReadUncommitted)?,
-            identities: cluster.identity(&topics)?,
+        let mut broker = Broker {
+            visible: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            identities: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            told: BTreeMap::new(),
+            compacted: BTreeMap::new(),
+            notes: Vec::new(),
             cluster,
-        })
+        };
+        let mut landed = BTreeSet::new();
+        for topic in known {
+            if source.means(topic)? {
+                landed.insert(Arc::<str>::from(topic.as_str()));
+            }
+        }
+        broker.look(&landed)?;
+        let partitions: Vec<_> = broker.visible.keys().cloned().collect();
+        match broker.cluster.told(&partitions) {
+            Ok(told) => broker.told = told,
+            Err(error) => broker.notes.push(format!("what the group was told cannot be read ({error})")),
+        }
+        Ok(broker)
     }
 
+    /// The same with the logs' ends of now.
+    pub(super) fn look_again(mut self) -> Result<Self> {
+        let known = self.topics().into_iter().collect();
+        self.look(&known)?;
+        Ok(self)
+    }
+
+    fn look(&mut self, landed: &BTreeSet<Arc<str>>) -> Result<()> {
+        let mut survey = self.cluster.survey(landed)?;
+        // One answer that a topic is not there is not believed.
+        for _ in 0..MISSING_LOOKS {
+            if survey.missing.is_empty() {
+                break;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+            survey = self.cluster.survey(landed)?;
+        }
+        if survey.missing.iter().any(|topic| !landed.contains(topic)) {
+            // It says which, and which are near.
+            self.cluster.topics()?;
+        }
+        self.gone = survey.missing;
+        let of_topic = |(topic, partition_count): (&Arc<str>, i32)| {
+            let topic = topic.clone();
+            (0..partition_count).map(move |partition| TopicPartition::new(topic.clone(), partition))
+        };
+        let all = survey.topics.iter().map(|(topic, seen)| (topic, seen.partition_count)).flat_map(of_topic);
+        let partitions: Vec<TopicPartition> = match self.cluster.source().assigned_partitions() {
+            Some(_) if self.gone.is_empty() => self.cluster.partitions()?,
+            Some(listed) => all.filter(|partition| listed.contains(partition)).collect(),
+            None => all.collect(),
+        };
+        self.visible = self.cluster.watermarks(&partitions)?;
+        self.stored = self.cluster.watermarks_for(&partitions, Isolation::ReadUncommitted)?;
+        self.identities = survey.topics.into_iter().map(|(topic, seen)| (topic, seen.identity)).collect();
+        Ok(())
+    }
+
+    /// The topics to audit: what the cluster has, and what landed and is gone.
     pub(super) fn topics(&self) -> Vec<Arc<str>> {
-        self.identities.keys().cloned().collect()
+        self.identities.keys().chain(&self.gone).cloned().collect()
     }
 
     pub(super) fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.visible.keys()
     }
 
-    /// Lays the landing beside the log.
-    pub(super) fn compare(&self, mut landed: Vec<Landed>) -> Result<AuditReport> {
-        if self.cluster.source().assigned_partitions().is_some() {
-            // What landed of other partitions is not this source's.
-            landed.retain(|landed| self.visible.contains_key(&landed.audit.topic_partition));
-        }
-        for partition in &mut landed {
-            self.compare_ends(partition);
-        }
-        let mut notes = Vec::new();
-        self.explain_holes(&mut landed, &mut notes)?;
-        let partitions = landed.into_iter().map(|landed| landed.audit).collect();
-        Ok(AuditReport { against_broker: true, partitions, notes })
+    /// Whether this source speaks of the partition: what landed of others than those that it names is not this source's.
+    pub(super) fn is_asked_of(&self, landed: &Landed) -> bool {
+        let named = self.cluster.source().assigned_partitions();
+        named.is_none_or(|named| named.contains(&landed.audit.topic_partition))
     }
 
-    fn compare_ends(&self, landed: &mut Landed) {
+    /// What could not be looked at.
+    pub(super) fn take_notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
+    }
+
+    /// Lays the ends of the log, and what the group was told, beside the landing.
+    pub(super) fn compare(&self, landed: &mut Landed) {
         let partition = landed.audit.topic_partition.clone();
+        let range = landed.audit.landed;
         let (Some(visible), Some(stored)) = (self.visible.get(&partition), self.stored.get(&partition)) else {
-            let what = "the topic has no such partition any more";
-            return landed.audit.find(FindingKind::SourceChanged, landed.audit.landed, what);
+            let what = match self.gone.contains(&partition.topic) {
+                true => "the cluster has no such topic any more",
+                false => "the topic has no such partition any more",
+            };
+            // Of what was claimed alone, nothing can be wrong.
+            return if range.is_some() { landed.audit.find(FindingKind::SourceChanged, range, what) };
         };
         landed.audit.log = Some(*visible);
-        let end = landed.audit.landed.map_or(visible.low, |range| range.end());
-        landed.audit.lag = Some(u64::try_from(visible.high - end).unwrap_or(0));
-        if landed.audit.landed.is_none() {
-            return;
-        }
+        let end = range.map(|range| range.end());
+        let position = end.unwrap_or_else(|| landed.claimed.unwrap_or(visible.low).max(visible.low));
+        landed.audit.lag = Some(u64::try_from(visible.high - position).unwrap_or(0));
+        self.compare_told(landed);
+        let Some(end) = end else { return };
         if let Some(what) = self.identity_changed(&partition, &landed.source) {
-            landed.audit.find(FindingKind::SourceChanged, landed.audit.landed, what);
+            landed.audit.find(FindingKind::SourceChanged, range, what);
         }
         if end > stored.high {
             let what = format!("the landing ends at {end}, the log at {}", stored.high);
@@ -79,6 +144,17 @@ impl Broker {
         if end < visible.low {
             let what = format!("the landing ends at {end}, the log now begins at {}", visible.low);
             landed.audit.find(FindingKind::Overtaken, OffsetRange::new(end, visible.low).ok(), what);
+        }
+    }
+
+    /// Whoever loads this landing tells its group how far it has come, and what the landing is called.
+    fn compare_told(&self, landed: &mut Landed) {
+        let Some(told) = self.told.get(&landed.audit.topic_partition) else { return };
+        let is_of_this = landed.landing_id.as_ref().is_some_and(|id| *id == told.note);
+        let end = landed.audit.landed.map(|range| range.end()).or(landed.claimed).unwrap_or_default();
+        if is_of_this && told.position > end {
+            let what = format!("the group was told that it landed up to {}, what is there ends at {end}", told.position);
+            landed.audit.find(FindingKind::Removed, OffsetRange::new(end, told.position).ok(), what);
         }
     }
 
@@ -95,111 +171,102 @@ impl Broker {
             .then(|| format!("it landed from topic id {}, the topic's id now is {}", landed.topic_id, now.topic_id))
     }
 
-    fn explain_holes(&self, landed: &mut [Landed], notes: &mut Vec<String>) -> Result<()> {
-        let mut questions = BTreeMap::new();
-        for partition in landed.iter_mut() {
-            let (asked, unasked) = self.split_missing(partition);
-            partition.audit.holes.unchecked += unasked;
-            partition.missing = asked;
-            if let Some(log) = &partition.audit.log {
-                questions.insert(partition.audit.topic_partition.clone(), still_stored(&partition.missing, log.low)?);
+    /// What explains these missing offsets, and which nothing does. `landed`: where the rows beside them came from.
+    pub(super) fn explain(
+        &mut self,
+        missing: BTreeMap<TopicPartition, Vec<OffsetRange>>,
+        landed: &BTreeMap<TopicPartition, SourceIdentity>,
+    ) -> Result<BTreeMap<TopicPartition, (Holes, Vec<OffsetRange>)>> {
+        let mut explained = BTreeMap::new();
+        let mut asked = BTreeMap::new();
+        let is_comparable = |of: &TopicPartition| {
+            let source = landed.get(of).cloned().unwrap_or_default();
+            self.visible.contains_key(of) && self.identity_changed(of, &source).is_none()
+        };
+        let of: Vec<_> = missing.keys().filter(|of| is_comparable(of)).cloned().collect();
+        let logs = self.cluster.watermarks(&of)?;
+        for (partition, missing) in missing {
+            let total = length(&missing);
+            // Of another topic, or beyond the log's end: a finding already.
+            let within = match logs.get(&partition) {
+                Some(log) => clipped(&missing, 0, log.high)?,
+                None => Vec::new(),
+            };
+            let unchecked = total - length(&within);
+            explained.insert(partition.clone(), (Holes { unchecked, ..Holes::default() }, Vec::new()));
+            if !within.is_empty() {
+                asked.insert(partition, within);
             }
         }
         let source = self.cluster.source();
-        let visible = seen_among(source, source.isolation_level(), &questions)?;
+        let visible = seen_among(source, source.isolation_level(), &asked, &logs)?;
         let stored = match source.isolation_level() {
-            Isolation::ReadCommitted => seen_among(source, Isolation::ReadUncommitted, &questions)?,
+            Isolation::ReadCommitted => seen_among(source, Isolation::ReadUncommitted, &asked, &logs)?,
             Isolation::ReadUncommitted => visible.clone(),
         };
-        let compacted = self.compacted_topics(landed, notes);
-        for partition in landed.iter_mut().filter(|partition| !partition.missing.is_empty()) {
-            let name = &partition.audit.topic_partition;
+        for (partition, missing) in asked {
             let evidence = Evidence {
-                log_start: partition.audit.log.map_or(0, |log| log.low),
-                visible: visible.get(name).cloned().unwrap_or_default(),
-                stored: stored.get(name).cloned().unwrap_or_default(),
-                is_compacted: compacted.contains(&name.topic),
+                log_start: logs.get(&partition).map_or(0, |log| log.low),
+                visible: visible.get(&partition).cloned().unwrap_or_default(),
+                stored: stored.get(&partition).cloned().unwrap_or_default(),
+                is_compacted: self.is_compacted(&partition.topic),
             };
-            let (holes, unexplained) = explain(&partition.missing, &evidence)?;
-            partition.audit.holes += holes;
-            report_unexplained(&mut partition.audit, &unexplained);
-        }
-        Ok(())
-    }
-
-    /// The missing offsets that the broker can be asked about, and the number of the others: of another topic, or beyond
-    /// the log's end, which are findings already.
-    fn split_missing(&self, landed: &Landed) -> (Vec<OffsetRange>, u64) {
-        let total: u64 = landed.missing.iter().map(OffsetRange::len).sum();
-        let changed = landed.audit.findings.iter().any(|finding| finding.kind == FindingKind::SourceChanged);
-        let Some(log) = landed.audit.log.filter(|_| !changed) else { return (Vec::new(), total) };
-        let asked: Vec<OffsetRange> = landed
-            .missing
-            .iter()
-            .filter_map(|range| OffsetRange::new(range.start(), range.end().min(log.high)).ok())
-            .filter(|range| !range.is_empty())
-            .collect();
-        let unasked = total - asked.iter().map(OffsetRange::len).sum::<u64>();
-        (asked, unasked)
-    }
-
-    fn compacted_topics(&self, landed: &[Landed], notes: &mut Vec<String>) -> BTreeSet<Arc<str>> {
-        let with_holes: BTreeSet<&Arc<str>> = landed
-            .iter()
-            .filter(|landed| !landed.missing.is_empty())
-            .map(|landed| &landed.audit.topic_partition.topic)
-            .collect();
-        let mut compacted = BTreeSet::new();
-        for topic in with_holes {
-            match self.cluster.is_compacted(topic) {
-                Ok(true) => {
-                    compacted.insert(Arc::clone(topic));
-                }
-                Ok(false) => {}
-                Err(error) => notes.push(format!(
-                    "cleanup.policy of topic {topic} cannot be read ({error}): offsets that compaction took count as markers"
-                )),
+            let (holes, unexplained) = explain(&missing, &evidence)?;
+            if let Some(so_far) = explained.get_mut(&partition) {
+                so_far.0 += holes;
+                so_far.1 = unexplained;
             }
         }
-        compacted
+        Ok(explained)
+    }
+
+    fn is_compacted(&mut self, topic: &Arc<str>) -> bool {
+        if let Some(known) = self.compacted.get(topic) {
+            return *known;
+        }
+        let is_compacted = self.cluster.is_compacted(topic).unwrap_or_else(|error| {
+            self.notes.push(format!(
+                "cleanup.policy of topic {topic} cannot be read ({error}): offsets that compaction took count as markers"
+            ));
+            false
+        });
+        self.compacted.insert(topic.clone(), is_compacted);
+        is_compacted
     }
 }
 
-/// The ranges to read: what the log still has of the missing offsets.
-fn still_stored(missing: &[OffsetRange], low: i64) -> Result<Vec<OffsetRange>> {
-    let stored = missing.iter().filter(|range| range.end() > low);
-    let clipped =
-        stored.map(|range| OffsetRange::new(range.start().max(low), range.end())).collect::<Result<Vec<_>>>()?;
-    join_near(&clipped)
+/// What of these ranges lies in `[low, high)`.
+fn clipped(ranges: &[OffsetRange], low: i64, high: i64) -> Result<Vec<OffsetRange>> {
+    let bounds = ranges.iter().map(|range| (range.start().max(low), range.end().min(high)));
+    bounds.filter(|(start, end)| start < end).map(|(start, end)| OffsetRange::new(start, end)).collect()
 }
 
-/// Which offsets of these ranges a reader sees.
+/// Which of these missing offsets a reader sees.
 fn seen_among(
     source: &KafkaConsumerBuilder,
     isolation: Isolation,
-    ranges: &BTreeMap<TopicPartition, Vec<OffsetRange>>,
-) -> Result<BTreeMap<TopicPartition, BTreeSet<i64>>> {
-    let mut seen: BTreeMap<TopicPartition, BTreeSet<i64>> = BTreeMap::new();
-    scan_offsets(source, isolation, ranges, |partition, offset| {
-        seen.entry(partition.clone()).or_default().insert(offset);
+    missing: &BTreeMap<TopicPartition, Vec<OffsetRange>>,
+    logs: &BTreeMap<TopicPartition, Watermarks>,
+) -> Result<BTreeMap<TopicPartition, Vec<OffsetRange>>> {
+    let mut seen: BTreeMap<&TopicPartition, Seen> = BTreeMap::new();
+    let mut questions = BTreeMap::new();
+    for (partition, missing) in missing {
+        let low = logs.get(partition).map_or(0, |log| log.low);
+        questions.insert(partition.clone(), join_near(&clipped(missing, low, i64::MAX)?)?);
+        seen.insert(partition, Seen::among(missing.clone()));
+    }
+    let mut failed = None;
+    scan_offsets(source, isolation, &questions, |partition, offset| {
+        if let Some(seen) = seen.get_mut(partition) {
+            failed = failed.take().or(seen.note(offset).err());
+        }
     })?;
-    Ok(seen)
-}
-
-fn report_unexplained(audit: &mut PartitionAudit, ranges: &[OffsetRange]) {
-    for range in ranges.iter().take(SHOWN_RANGES) {
-        let offsets: Vec<i64> = (range.start()..range.end()).collect();
-        let what = listed(&offsets).unwrap_or_default();
-        audit.find(
-            FindingKind::Unexplained,
-            Some(*range),
-            format!("the log has a record at {what}, the landing has no row"),
-        );
-    }
-    if let Some(rest) = ranges.get(SHOWN_RANGES..).filter(|rest| !rest.is_empty()) {
-        let count: u64 = rest.iter().map(OffsetRange::len).sum();
-        audit.find(FindingKind::Unexplained, None, format!("{count} more such offsets in {} more ranges", rest.len()));
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(seen.into_iter().map(|(partition, seen)| (partition.clone(), seen.found())).collect()),
     }
 }
 
-const SHOWN_RANGES: usize = 20;
+/// How often, and how far apart, a topic that is not there is looked for again.
+const MISSING_LOOKS: u32 = 3;
+const LOOK_AGAIN: Duration = Duration::from_millis(500);

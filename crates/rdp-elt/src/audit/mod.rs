@@ -15,14 +15,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::error::{Error, Result};
 use crate::kafka::KafkaConsumerBuilder;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{LedgerEntry, Sink, SourceIdentity};
+use crate::sink::{Claimed, LandedRows, LedgerEntry, Sink, SourceIdentity};
 
 pub use hole::Holes;
 pub use ledger::audit_ledger;
 pub use report::{AuditReport, AuditTotals, Finding, FindingKind, PartitionAudit};
 
 use broker::Broker;
-use hole::{Coverage, coverage};
+use hole::{Coverage, coverage, length};
 
 /// Audits what has landed of these topics without asking a broker: ranges tile, numbers add up, and the rows are those
 /// that the ledger says. Offsets without a row stay unchecked.
@@ -38,90 +38,211 @@ pub async fn audit_landing(sink: &dyn Sink, topics: &[String]) -> Result<AuditRe
         ))
         .with_help("audit against the broker, or name the topics"));
     }
-    let mut partitions = Vec::new();
+    let mut audit = Audit::new(sink, None);
     for topic in topics.iter().collect::<BTreeSet<_>>() {
-        for mut landed in look_at(sink, topic).await? {
-            landed.audit.holes.unchecked = landed.missing.iter().map(OffsetRange::len).sum();
-            partitions.push(landed.audit);
-        }
+        audit.look_at(topic).await?;
     }
-    Ok(AuditReport { against_broker: false, partitions, notes: Vec::new() })
+    audit.explain_holes().await?;
+    let partitions = audit.landed.into_values().map(|landed| landed.audit).collect();
+    Ok(AuditReport { against_broker: false, partitions, landing: strays(sink).await?, notes: Vec::new() })
 }
 
-/// Audits what has landed of a source's topics against the broker's log.
+/// Audits what has landed of a source's topics against the broker's log, those that the cluster has no more included. Where
+/// the source has a group, what the group was told is held against the landing too.
+///
+/// Its memory does not grow with the records: holes are explained a batch at a time.
 ///
 /// # Errors
 /// Those of [`Cluster`](crate::kafka::Cluster), and what the sink fails with where its ledger cannot be read.
 pub async fn audit_against_broker(sink: &dyn Sink, source: &KafkaConsumerBuilder) -> Result<AuditReport> {
     let source = source.clone();
-    let topics = {
-        let source = source.clone();
-        blocking(move || Broker::look_at(&source)).await?.topics()
-    };
-    let mut landed = BTreeMap::new();
+    let known = sink.topics().await?;
+    // What the group was told is read before the landing, which a loader may be adding to meanwhile.
+    let broker = blocking(move || Broker::look_at(&source, &known)).await?;
+    let topics = broker.topics();
+    let mut audit = Audit::new(sink, Some(broker));
     for topic in topics {
-        for partition in look_at(sink, &topic).await? {
-            landed.insert(partition.audit.topic_partition.clone(), partition);
+        audit.look_at(&topic).await?;
+    }
+    audit.explain_holes().await?;
+    let Audit { mut landed, broker, .. } = audit;
+    let landing = strays(sink).await?;
+    let Some(broker) = broker else { return Err(Error::internal("audit against the broker: it is not there")) };
+    // The log's ends are read after the landing.
+    blocking(move || {
+        let mut broker = broker.look_again()?;
+        for partition in broker.partitions() {
+            landed.entry(partition.clone()).or_insert_with(|| Landed::nothing_of(partition.clone()));
         }
-    }
-    // The log's ends are read after the landing, which a loader may be adding to meanwhile.
-    let broker = blocking(move || Broker::look_at(&source)).await?;
-    for partition in broker.partitions() {
-        landed.entry(partition.clone()).or_insert_with(|| Landed::nothing_of(partition.clone()));
-    }
-    blocking(move || broker.compare(landed.into_values().collect())).await
+        let mut landed: Vec<Landed> = landed.into_values().filter(|landed| broker.is_asked_of(landed)).collect();
+        landed.iter_mut().for_each(|landed| broker.compare(landed));
+        let partitions = landed.into_iter().map(|landed| landed.audit).collect();
+        Ok(AuditReport { against_broker: true, partitions, landing, notes: broker.take_notes() })
+    })
+    .await
+}
+
+async fn strays(sink: &dyn Sink) -> Result<Vec<Finding>> {
+    let strays = sink.strays().await?.into_iter();
+    Ok(strays.map(|what| Finding::of_landing(FindingKind::Stray, what)).collect())
 }
 
 /// What was found in the landing of one partition.
 struct Landed {
     audit: PartitionAudit,
-    /// Offsets of its commits' ranges that have no row, ascending.
-    missing: Vec<OffsetRange>,
     /// Where its newest commit's rows came from.
     source: SourceIdentity,
+    /// Where it begins, by its claim.
+    claimed: Option<i64>,
+    /// What the landing of its topic is called.
+    landing_id: Option<String>,
 }
 
 impl Landed {
     fn nothing_of(partition: TopicPartition) -> Self {
-        Landed { audit: PartitionAudit::new(partition), missing: Vec::new(), source: SourceIdentity::default() }
+        let (source, claimed, landing_id) = Default::default();
+        Landed { audit: PartitionAudit::new(partition), source, claimed, landing_id }
     }
 }
 
-async fn look_at(sink: &dyn Sink, topic: &str) -> Result<Vec<Landed>> {
-    let entries = sink.ledger(topic).await?;
-    let audits = audit_ledger(&entries);
-    let partitions: Vec<TopicPartition> = audits.iter().map(|audit| audit.topic_partition.clone()).collect();
-    let positions = sink.positions(&partitions).await?;
-    let position = |partition: &TopicPartition| positions.get(partition).map(|landed| landed.position);
-    // Where a loader is at work, a position may be ahead of a ledger that was read before it.
-    let agreed = audits.iter().all(|audit| position(&audit.topic_partition) == audit.landed.map(|landed| landed.end()));
-    let later = if agreed { Vec::new() } else { audit_ledger(&sink.ledger(topic).await?) };
-    let later: BTreeMap<_, _> = later.into_iter().map(|audit| (audit.topic_partition, audit.landed)).collect();
-    let mut found: BTreeMap<TopicPartition, Landed> = audits
-        .into_iter()
-        .map(|mut audit| {
+/// An audit at work.
+struct Audit<'a> {
+    sink: &'a dyn Sink,
+    broker: Option<Broker>,
+    landed: BTreeMap<TopicPartition, Landed>,
+    /// Offsets without a row that nobody was asked about yet, ascending by partition.
+    missing: BTreeMap<TopicPartition, Vec<OffsetRange>>,
+    missing_count: usize,
+}
+
+impl<'a> Audit<'a> {
+    fn new(sink: &'a dyn Sink, broker: Option<Broker>) -> Self {
+        Audit { sink, broker, landed: BTreeMap::new(), missing: BTreeMap::new(), missing_count: 0 }
+    }
+
+    async fn look_at(&mut self, topic: &str) -> Result<()> {
+        let entries = self.sink.ledger(topic).await?;
+        let audits = audit_ledger(&entries);
+        let Claimed { starts, landing_id, .. } = self.sink.claimed(topic).await?;
+        let partitions: Vec<TopicPartition> = audits.iter().map(|audit| audit.topic_partition.clone()).collect();
+        let positions = self.sink.positions(&partitions).await?;
+        let position = |partition: &TopicPartition| positions.get(partition).map(|landed| landed.position);
+        // Where a loader is at work, a position may be ahead of a ledger that was read before it.
+        let agreed =
+            audits.iter().all(|audit| position(&audit.topic_partition) == audit.landed.map(|landed| landed.end()));
+        let later = if agreed { Vec::new() } else { audit_ledger(&self.sink.ledger(topic).await?) };
+        let later: BTreeMap<_, _> = later.into_iter().map(|audit| (audit.topic_partition, audit.landed)).collect();
+        for (partition, start) in &starts {
+            let partition = TopicPartition::new(topic, *partition);
+            let (claimed, landing_id) = (Some(*start), landing_id.clone());
+            let landed = Landed { claimed, landing_id, ..Landed::nothing_of(partition.clone()) };
+            self.landed.insert(partition, landed);
+        }
+        for mut audit in audits {
             let partition = audit.topic_partition.clone();
             let later = later.get(&partition).copied().flatten().map(|landed| landed.end());
             check_position(&mut audit, position(&partition), later);
-            (partition.clone(), Landed { audit, ..Landed::nothing_of(partition) })
-        })
-        .collect();
-    for entry in ledger::in_order(&entries) {
-        let Some(landed) = found.get_mut(&entry.topic_partition) else { continue };
-        landed.source = entry.source.clone();
-        match sink.landed_offsets(entry).await {
-            Ok(offsets) => {
-                let cover = coverage(entry.range, offsets)?;
-                check_rows(&mut landed.audit, entry, &cover);
-                landed.missing.extend(cover.missing);
+            // The rows themselves are counted.
+            (audit.quarantined_count, audit.tombstone_count) = (0, 0);
+            let landed =
+                self.landed.entry(partition.clone()).or_insert_with(|| Landed::nothing_of(partition));
+            check_beginning(&mut audit, landed.claimed);
+            landed.audit = audit;
+        }
+        for entry in ledger::in_order(&entries) {
+            self.look_at_rows(entry).await?;
+            if self.missing_count >= MOST_MISSING {
+                self.explain_holes().await?;
             }
+        }
+        Ok(())
+    }
+
+    async fn look_at_rows(&mut self, entry: &LedgerEntry) -> Result<()> {
+        let Some(landed) = self.landed.get_mut(&entry.topic_partition) else { return Ok(()) };
+        landed.source = entry.source.clone();
+        let rows = match self.sink.landed_rows(entry).await {
+            Ok(rows) => rows,
             Err(error) => {
                 let what = format!("{}: {error:?}", ledger::named(entry));
                 landed.audit.find(FindingKind::Unreadable, Some(entry.range), what);
+                return Ok(());
+            }
+        };
+        check_counts(&mut landed.audit, entry, &rows);
+        let cover = coverage(entry.range, rows.offsets)?;
+        check_rows(&mut landed.audit, entry, &cover);
+        self.missing_count += cover.missing.len();
+        self.missing.entry(entry.topic_partition.clone()).or_default().extend(cover.missing);
+        Ok(())
+    }
+
+    /// Asks about the offsets that are missing so far.
+    async fn explain_holes(&mut self) -> Result<()> {
+        let missing = std::mem::take(&mut self.missing);
+        self.missing_count = 0;
+        let Some(mut broker) = self.broker.take() else {
+            for (partition, missing) in missing {
+                if let Some(landed) = self.landed.get_mut(&partition) {
+                    landed.audit.holes.unchecked += length(&missing);
+                }
+            }
+            return Ok(());
+        };
+        let sources = missing.keys().filter_map(|of| Some((of.clone(), self.landed.get(of)?.source.clone()))).collect();
+        let (broker, explained) = blocking(move || {
+            let explained = broker.explain(missing, &sources)?;
+            Ok((broker, explained))
+        })
+        .await?;
+        self.broker = Some(broker);
+        for (partition, (holes, unexplained)) in explained {
+            if let Some(landed) = self.landed.get_mut(&partition) {
+                landed.audit.holes += holes;
+                report_unexplained(&mut landed.audit, &unexplained);
             }
         }
+        Ok(())
     }
-    Ok(found.into_values().collect())
+}
+
+/// What landed begins where it was claimed to, or its oldest files are gone.
+fn check_beginning(audit: &mut PartitionAudit, claimed: Option<i64>) {
+    let (Some(claimed), Some(landed)) = (claimed, audit.landed) else { return };
+    if landed.start() > claimed {
+        let what = format!("the landing began at {claimed}, what is there begins at {}", landed.start());
+        audit.find(FindingKind::Removed, OffsetRange::new(claimed, landed.start()).ok(), what);
+    }
+}
+
+fn check_counts(audit: &mut PartitionAudit, entry: &LedgerEntry, rows: &LandedRows) {
+    audit.quarantined_count += rows.quarantined_count;
+    audit.tombstone_count += rows.tombstone_count;
+    for (of, told, found) in [
+        ("quarantined", entry.quarantined_count, rows.quarantined_count),
+        ("tombstones", entry.tombstone_count, rows.tombstone_count),
+    ] {
+        if told != found {
+            let what = format!("{} says {told} {of} and has {found}", ledger::named(entry));
+            audit.find(FindingKind::CountMismatch, Some(entry.range), what);
+        }
+    }
+}
+
+fn report_unexplained(audit: &mut PartitionAudit, ranges: &[OffsetRange]) {
+    for range in ranges.iter().take(SHOWN_RANGES) {
+        let offsets: Vec<i64> = (range.start()..range.end().min(range.start() + 6)).collect();
+        let what = match range.len() {
+            ..=5 => listed(&offsets).unwrap_or_default(),
+            more => format!("offsets {} to {} ({more})", range.start(), range.end() - 1),
+        };
+        let what = format!("the log has a record at {what}, the landing has no row");
+        audit.find(FindingKind::Unexplained, Some(*range), what);
+    }
+    if let Some(rest) = ranges.get(SHOWN_RANGES..).filter(|rest| !rest.is_empty()) {
+        let what = format!("{} more such offsets in {} more ranges", length(rest), rest.len());
+        audit.find(FindingKind::Unexplained, None, what);
+    }
 }
 
 /// The position lies at the ledger's end, or between it and the end of a ledger that was read later.
@@ -167,6 +288,10 @@ async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + '
     })?
 }
 
+/// So many ranges without a row are gathered before the broker is asked: a few megabytes.
+const MOST_MISSING: usize = 100_000;
+const SHOWN_RANGES: usize = 20;
+
 #[cfg(test)]
 mod tests {
     use async_trait::async_trait;
@@ -180,6 +305,8 @@ mod tests {
     struct Doctored {
         commits: Vec<(LedgerEntry, Vec<i64>)>,
         position: Option<i64>,
+        claimed: Option<i64>,
+        strays: Vec<String>,
     }
 
     impl Doctored {
@@ -218,8 +345,16 @@ mod tests {
             Err(Error::internal("nothing is claimed here"))
         }
 
-        async fn partition_count(&self, _: &str) -> Result<Option<i32>> {
-            Ok(None)
+        async fn claimed(&self, _: &str) -> Result<Claimed> {
+            Ok(Claimed { starts: self.claimed.iter().map(|start| (0, *start)).collect(), ..Claimed::default() })
+        }
+
+        async fn topics(&self) -> Result<Vec<String>> {
+            Ok(vec!["orders".to_owned()])
+        }
+
+        async fn strays(&self) -> Result<Vec<String>> {
+            Ok(self.strays.clone())
         }
 
         async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -230,14 +365,16 @@ mod tests {
             Ok(self.commits.iter().map(|(entry, _)| entry.clone()).collect())
         }
 
-        async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+        async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
             let found = self.commits.iter().find(|(commit, _)| commit.window == entry.window);
             match found {
                 Some((entry, _)) if entry.location == "broken.parquet" => {
                     Err(Error::unavailable("read broken.parquet"))
                 }
-                Some((_, offsets)) => Ok(offsets.clone()),
-                None => Ok(Vec::new()),
+                Some((_, offsets)) => {
+                    Ok(LandedRows { offsets: offsets.clone(), quarantined_count: 1, tombstone_count: 2 })
+                }
+                None => Ok(LandedRows::default()),
             }
         }
     }
@@ -322,6 +459,34 @@ mod tests {
         let mut sink = Doctored::default().landed(0, 10, 0..10);
         sink.position = Some(11);
         assert_eq!(kinds(&offline(&sink).await), [FindingKind::PositionMismatch]);
+    }
+
+    #[tokio::test]
+    async fn a_landing_that_lost_its_oldest_files_is_found_and_may_be_accepted() {
+        let mut sink = Doctored::default().landed(40, 60, 40..60);
+        sink.claimed = Some(40);
+        assert!(offline(&sink).await.is_clean());
+        sink.claimed = Some(0);
+        let mut report = offline(&sink).await;
+        assert_eq!(kinds(&report), [FindingKind::Removed]);
+        assert_eq!(report.findings().next().and_then(|finding| finding.range), OffsetRange::new(0, 40).ok());
+        report.accept(FindingKind::Removed);
+        assert!(report.is_clean() && report.notes.len() == 1, "{report:?}");
+    }
+
+    #[tokio::test]
+    async fn what_readers_would_take_for_rows_is_found() {
+        let mut sink = Doctored::default().landed(0, 10, 0..10);
+        sink.strays = vec!["part-0.parquet is no file that RDP landed here".to_owned()];
+        assert_eq!(kinds(&offline(&sink).await), [FindingKind::Stray]);
+    }
+
+    #[tokio::test]
+    async fn counts_are_of_the_rows_and_not_what_the_ledger_says() {
+        let sink = Doctored::default().landed(0, 10, 0..10).saying(|entry| entry.tombstone_count = 3);
+        let report = offline(&sink).await;
+        assert_eq!(kinds(&report), [FindingKind::CountMismatch]);
+        assert_eq!((report.totals().quarantined_count, report.totals().tombstone_count), (1, 2));
     }
 
     #[tokio::test]

@@ -15,6 +15,8 @@ pub struct AuditReport {
     pub against_broker: bool,
     /// Every partition that has landed or, against a broker, exists; in order.
     pub partitions: Vec<PartitionAudit>,
+    /// What is wrong with the landing as a whole.
+    pub landing: Vec<Finding>,
     /// What could not be looked at, and what that means for the rest. Not findings.
     pub notes: Vec<String>,
 }
@@ -22,12 +24,20 @@ pub struct AuditReport {
 impl AuditReport {
     /// Whether nothing is wrong: no finding, and no offset that is missing without an explanation.
     pub fn is_clean(&self) -> bool {
-        self.partitions.iter().all(|partition| partition.findings.is_empty() && partition.holes.unexplained == 0)
+        self.findings().next().is_none() && self.partitions.iter().all(|partition| partition.holes.unexplained == 0)
     }
 
-    /// All findings, by partition.
+    /// All findings: the landing's, then by partition.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
-        self.partitions.iter().flat_map(|partition| &partition.findings)
+        self.landing.iter().chain(self.partitions.iter().flat_map(|partition| &partition.findings))
+    }
+
+    /// Takes findings of this kind for what somebody wanted: they become notes.
+    pub fn accept(&mut self, kind: FindingKind) {
+        for findings in self.partitions.iter_mut().map(|partition| &mut partition.findings).chain([&mut self.landing]) {
+            let accepted = findings.extract_if(.., |finding| finding.kind == kind);
+            self.notes.extend(accepted.map(|finding| finding.to_string()));
+        }
     }
 
     /// The sums over all partitions.
@@ -42,8 +52,8 @@ impl AuditReport {
             totals.tombstone_count += partition.tombstone_count;
             totals.holes += partition.holes;
             totals.lag = totals.lag.saturating_add(partition.lag.unwrap_or(0));
-            totals.finding_count += partition.findings.len() as u64;
         }
+        totals.finding_count = self.findings().count() as u64;
         totals
     }
 }
@@ -119,7 +129,7 @@ impl PartitionAudit {
 
     /// Adds what is wrong.
     pub(super) fn find(&mut self, kind: FindingKind, range: Option<OffsetRange>, what: impl Into<String>) {
-        let topic_partition = self.topic_partition.clone();
+        let topic_partition = Some(self.topic_partition.clone());
         self.findings.push(Finding { topic_partition, range, kind, what: what.into(), help: kind.help() });
     }
 }
@@ -127,9 +137,9 @@ impl PartitionAudit {
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// Where.
+    /// Where; `None` where it is the landing as a whole.
     #[serde(flatten)]
-    pub topic_partition: TopicPartition,
+    pub topic_partition: Option<TopicPartition>,
     /// The offsets that it is about, where it is about some.
     pub range: Option<OffsetRange>,
     /// What sort of thing.
@@ -140,9 +150,19 @@ pub struct Finding {
     pub help: &'static str,
 }
 
+impl Finding {
+    /// What is wrong with a landing as a whole.
+    pub(super) fn of_landing(kind: FindingKind, what: String) -> Self {
+        Finding { topic_partition: None, range: None, kind, what, help: kind.help() }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(out, "{}", self.topic_partition)?;
+        match &self.topic_partition {
+            Some(partition) => write!(out, "{partition}")?,
+            None => out.write_str("the landing")?,
+        }
         if let Some(range) = &self.range {
             write!(out, " {range}")?;
         }
@@ -179,6 +199,10 @@ pub enum FindingKind {
     Unexplained,
     /// A commit's rows cannot be read back.
     Unreadable,
+    /// The oldest or the newest of what landed is not there any more.
+    Removed,
+    /// Readers of the landing would take it for landed rows, and nobody landed it.
+    Stray,
 }
 
 impl FindingKind {
@@ -197,6 +221,8 @@ impl FindingKind {
             FindingKind::Overtaken => "overtaken by retention",
             FindingKind::Unexplained => "unexplained",
             FindingKind::Unreadable => "unreadable",
+            FindingKind::Removed => "removed",
+            FindingKind::Stray => "stray",
         }
     }
 
@@ -223,6 +249,10 @@ impl FindingKind {
             FindingKind::Unexplained => {
                 "keep landing and topic as they are and report a bug; land the range again into a new landing"
             }
+            FindingKind::Removed => {
+                "put the files back. If they were removed on purpose, say so: `rdp audit --allow-removed`"
+            }
+            FindingKind::Stray => "move it out of the landing: readers of the folder count it as rows",
             FindingKind::Unreadable => "restore the file from a copy, or land its range again into a new landing",
         }
     }

@@ -135,9 +135,22 @@ impl Config {
         match &self.sink {
             // A quarter is librdkafka's; the open window and the one in flight share the rest.
             Some(sink) => sink.open(self.loader.memory_bytes / 8 * 3 / self.loader.lanes.max(1)),
-            None => Err(Error::config("open sink: the config names none").with_help(sink::HOW_TO_NAME_ONE)),
+            None => Err(no_sink()),
         }
     }
+
+    /// Opens what has landed in the sink, to be read: nothing is made, changed or removed. `None` where there is no landing
+    /// yet.
+    ///
+    /// # Errors
+    /// As [`open_sink`](Self::open_sink).
+    pub fn open_landing(&self) -> Result<Option<Arc<dyn Sink>>> {
+        self.sink.as_ref().ok_or_else(no_sink)?.open_to_read()
+    }
+}
+
+fn no_sink() -> Error {
+    Error::config("open sink: the config names none").with_help(sink::HOW_TO_NAME_ONE)
 }
 
 /// How much of a config has to be there.

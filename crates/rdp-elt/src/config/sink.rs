@@ -40,6 +40,17 @@ impl SinkConfig {
     }
 }
 
+impl SinkConfig {
+    /// Opens what has landed, to be read: nothing is made or changed. `None` where there is no landing.
+    pub(super) fn open_to_read(&self) -> Result<Option<Arc<dyn Sink>>> {
+        match self {
+            SinkConfig::Parquet { url, .. } => {
+                Ok(ParquetSink::open_to_read(url)?.map(|sink| Arc::new(sink) as Arc<dyn Sink>))
+            }
+        }
+    }
+}
+
 /// Reads `[sink]`: `Some(None)` where there is none and none is needed.
 pub(super) fn read(section: &Section<'_>, completeness: Completeness) -> Option<Option<SinkConfig>> {
     let parquet = section.section("parquet");

@@ -11,8 +11,10 @@ use serde::Serialize;
 
 use super::admin::Admin;
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
+use super::fetcher::{Fetcher, Told};
 use super::keys::near;
 use super::line::Line;
+use super::native::NativeConsumer;
 use super::question::{Missing, TopicDescription};
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
@@ -213,6 +215,18 @@ impl Cluster {
         Ok(survey)
     }
 
+    /// What the builder's group was told of these partitions, by whomever; nothing without a group.
+    ///
+    /// # Errors
+    /// As for [`Cluster`]; it needs READ on the group.
+    pub(crate) fn told(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, Told>> {
+        match self.source.group() {
+            None => Ok(BTreeMap::new()),
+            // It joins nothing.
+            Some(_) => NativeConsumer::open(&self.source.client_config()?)?.committed(of, self.timeout),
+        }
+    }
+
     /// Whether compaction takes records out of the topic's log.
     ///
     /// # Errors
@@ -349,6 +363,25 @@ fn given_start(partition: &TopicPartition, log: &Watermarks, given: &BTreeMap<To
     }
     Err(Error::config(format!("start {partition} at offset {offset}: its log has [{}, {})", log.low, log.high))
         .with_help(format!("start it anywhere in [{}, {}]", log.low, log.high)))
+}
+
+impl KafkaConsumerBuilder {
+    /// Whether its names and patterns mean this topic.
+    ///
+    /// # Errors
+    /// `Config` for a pattern that is no regular expression.
+    pub(crate) fn means(&self, topic: &str) -> Result<bool> {
+        if let Some(partitions) = self.assigned_partitions() {
+            return Ok(partitions.iter().any(|partition| &*partition.topic == topic));
+        }
+        for name in self.topic_names() {
+            let is_meant = if name.starts_with('^') { compile(name)?.is_match(topic) } else { name == topic };
+            if is_meant {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
 }
 
 fn compile(pattern: &str) -> Result<Regex> {

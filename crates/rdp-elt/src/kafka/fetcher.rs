@@ -2,6 +2,8 @@
 //! of the messages that it gives. [`NativeConsumer`](super::native::NativeConsumer) is the one that talks to brokers; the
 //! loader's deterministic tests have another, with faults that a seed decides.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
@@ -51,11 +53,22 @@ pub(crate) trait Fetcher: Send + 'static {
     /// Stops or resumes fetching.
     fn set_paused<'a>(&self, partitions: impl Iterator<Item = &'a TopicPartition>, paused: bool) -> Result<()>;
 
-    /// Commits positions to the group: in the background, or waiting for the coordinator's answer.
-    fn commit(&self, positions: &Positions, wait: bool) -> Result<()>;
+    /// Commits positions to the group, with a note by topic: in the background, or waiting for the coordinator's answer.
+    fn commit(&self, positions: &Positions, notes: &Notes, wait: bool) -> Result<()>;
 
-    /// The group's committed positions, where it has any.
-    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions>;
+    /// What was committed to the group, where anything was.
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<BTreeMap<TopicPartition, Told>>;
+}
+
+/// What is kept with the positions that a group is told, by topic.
+pub(crate) type Notes = BTreeMap<Arc<str>, String>;
+
+/// What a group was told of a partition.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) position: i64,
+    /// What the teller kept with it.
+    pub(crate) note: String,
 }
 
 /// One message: a record, or an event of its partition or of the whole client.

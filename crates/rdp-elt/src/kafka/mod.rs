@@ -30,7 +30,7 @@ pub(crate) use consumer::{Consumer, Lost, Polled};
 pub use embedded::EmbeddedBroker;
 #[cfg(test)]
 pub(crate) use fetcher::{Event, Fetched};
-pub(crate) use fetcher::{Fetcher, Place, Rebalance};
+pub(crate) use fetcher::{Fetcher, Notes, Place, Rebalance, Told};
 pub use host::KafkaConsumer;
 pub(crate) use native::NativeConsumer;
 pub(crate) use producer::{Delivery, KafkaProducer};

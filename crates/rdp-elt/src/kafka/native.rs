@@ -20,7 +20,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use rdkafka_sys as native;
 
 use super::error;
-use super::fetcher::{Fetcher, Place, Rebalance};
+use super::fetcher::{Fetcher, Notes, Place, Rebalance, Told};
 use super::foreign::millis;
 use super::slice::Message;
 use crate::error::{Error, Result};
@@ -173,20 +173,28 @@ impl Fetcher for NativeConsumer {
         check(code, || "pause or resume partitions".to_owned())
     }
 
-    fn commit(&self, positions: &Positions, wait: bool) -> Result<()> {
+    fn commit(&self, positions: &Positions, notes: &Notes, wait: bool) -> Result<()> {
         let list = list_of(positions.iter())?;
+        for (topic, note) in notes {
+            for mut element in list.elements_for_topic(topic) {
+                element.set_metadata(note);
+            }
+        }
         // SAFETY: client and list are alive for the call.
         let code = unsafe { native::rd_kafka_commit(self.client.native_ptr(), list.ptr(), c_int::from(!wait)) };
         check(code, || "commit positions to the group".to_owned())
     }
 
-    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
+    fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<BTreeMap<TopicPartition, Told>> {
         let list = list_of(partitions.iter().map(|partition| (partition, -1001)))?;
         // SAFETY: client and list are alive for the call; the offsets are written into the list.
         let code = unsafe { native::rd_kafka_committed(self.client.native_ptr(), list.ptr(), millis(timeout)) };
         check(code, || "read the group's committed offsets".to_owned())?;
         let known = list.elements().into_iter().filter_map(|element| match element.offset() {
-            Offset::Offset(offset) => Some((TopicPartition::new(element.topic(), element.partition()), offset)),
+            Offset::Offset(position) => {
+                let note = element.metadata().to_owned();
+                Some((TopicPartition::new(element.topic(), element.partition()), Told { position, note }))
+            }
             _ => None,
         });
         Ok(known.collect())

@@ -31,7 +31,7 @@ pub(crate) fn scan_offsets(
     if ranges.values().all(Vec::is_empty) {
         return Ok(());
     }
-    let config = source.clone().isolation(isolation).without_group().with_end_events().client_config()?;
+    let config = source.clone().isolation(isolation).without_group().with_end_events().with_queue_bytes(QUEUE_BYTES).client_config()?;
     let consumer = NativeConsumer::open(&config)?;
     let mut scan = Scan { config, consumer, open: BTreeMap::new(), trouble: None };
     // One range of each partition at a time.
@@ -45,6 +45,9 @@ pub(crate) fn scan_offsets(
     }
     Ok(())
 }
+
+/// What librdkafka may hold: nothing is kept of the records, so little is enough.
+const QUEUE_BYTES: usize = 8 << 20;
 
 struct Scan {
     config: ClientConfig,

@@ -1,14 +1,16 @@
 //! Where reading begins, and whether the source is still the one that was read before: promise 6.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use super::brokers::Brokers;
 use super::executor::Executor;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::kafka::{Cluster, Isolation, KafkaConsumerBuilder, Place, StartPosition, Survey, SurveyedTopic, Watermarks};
+use crate::kafka::{
+    Cluster, Isolation, KafkaConsumerBuilder, Notes, Place, StartPosition, Survey, SurveyedTopic, Watermarks,
+};
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::{Claim, LandedPosition, Sink, SourceIdentity, Sources};
 
@@ -22,6 +24,8 @@ pub(super) struct Source {
     has_begun: bool,
     /// Of every topic that was looked at to be read.
     identities: Sources,
+    /// What topics' landings are called, as far as was asked.
+    landing_notes: Mutex<Notes>,
 }
 
 /// Where a partition's next window starts, and where reading does.
@@ -51,6 +55,7 @@ impl Source {
             present: BTreeSet::new(),
             has_begun: false,
             identities: Sources::new(),
+            landing_notes: Mutex::default(),
         }
     }
 
@@ -144,6 +149,20 @@ impl Source {
         Ok(held.into_iter().map(|(partition, held)| (partition, held.position)).collect())
     }
 
+    /// What each of these topics' landing is called, for the group to keep: so it shows later whose position it was told.
+    pub(super) fn landing_notes(&self, of: &Positions, executor: &Executor) -> Result<Notes> {
+        let mut known = self.landing_notes.lock().unwrap_or_else(PoisonError::into_inner);
+        let topics: BTreeSet<&Arc<str>> = of.partitions().map(|partition| &partition.topic).collect();
+        for topic in &topics {
+            if !known.contains_key(*topic)
+                && let Some(id) = executor.block_on(self.sink.claimed(topic))?.landing_id
+            {
+                known.insert(Arc::clone(topic), id);
+            }
+        }
+        Ok(topics.into_iter().filter_map(|topic| Some((topic.clone(), known.get(topic)?.clone()))).collect())
+    }
+
     /// Makes sure that these partitions' logs still reach to where a bounded run is to end.
     ///
     /// # Errors
@@ -195,7 +214,7 @@ impl Source {
     ) -> Result<()> {
         let mut counts = BTreeMap::new();
         for topic in topics.keys() {
-            counts.insert(topic, executor.block_on(self.sink.partition_count(topic))?);
+            counts.insert(topic, executor.block_on(self.sink.claimed(topic))?.partition_count);
         }
         let was_added = |of: &TopicPartition| {
             (self.has_begun && !self.present.contains(of))

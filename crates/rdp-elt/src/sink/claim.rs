@@ -19,6 +19,18 @@ pub struct Claim {
     pub starts: BTreeMap<i32, i64>,
 }
 
+/// What is claimed of a topic in a landing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Claimed {
+    /// Where each claimed partition begins.
+    pub starts: BTreeMap<i32, i64>,
+    /// The fewest partitions that a claim has told of the topic: a partition of this number or a higher one was added
+    /// later, so its log's beginning belongs to the landing.
+    pub partition_count: Option<i32>,
+    /// What no other landing of the topic is called, unless it is a copy. Stays as it is for as long as the landing exists.
+    pub landing_id: Option<String>,
+}
+
 impl Claim {
     /// Makes sure that it speaks of partitions and offsets that there can be.
     ///

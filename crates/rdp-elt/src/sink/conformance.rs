@@ -16,7 +16,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields};
 
 use super::{
-    Claim, LandedPosition, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity, Sources, WindowId,
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity, Sources, WindowId,
     WindowInfo,
 };
 use crate::error::{ErrorKind, Result};
@@ -58,6 +58,8 @@ where
     claimed_again(fact, &*open("claimed_again").await).await;
     let fact = "the fewest partitions that a claim has seen are the topic's at its landing's beginning";
     partition_count(fact, &*open("partition_count").await).await;
+    let fact = "what is claimed of a topic comes back, and what its landing is called stays";
+    known(fact, &*open("known").await, &*open("known").await, &*open("known_elsewhere").await).await;
     let fact = "the newest record of a known epoch comes back";
     marks(fact, &*open("marks").await, &*open("marks").await).await;
     let fact = "a topic that is noted while a window is open lands with its identity, and none lands without";
@@ -316,8 +318,25 @@ async fn claimed_again(fact: &str, sink: &dyn Sink) {
     assert!(sink.claim(&claim_of([(3, -1)])).await.is_err(), "{fact}: and there is no start at -1");
 }
 
+async fn known(fact: &str, first: &dyn Sink, second: &dyn Sink, other: &dyn Sink) {
+    assert_eq!(known_of(fact, first, TOPICS[0]).await, Claimed::default(), "{fact}");
+    assert!(topics(fact, first).await.is_empty(), "{fact}");
+    claim(fact, first, claim_of([(0, 5)])).await;
+    claim(fact, other, claim_of([(0, 5)])).await;
+    let before = known_of(fact, first, TOPICS[0]).await;
+    assert_eq!(before.starts, BTreeMap::from([(0, 5)]), "{fact}");
+    assert!(before.landing_id.is_some(), "{fact}");
+    assert_ne!(before.landing_id, known_of(fact, other, TOPICS[0]).await.landing_id, "{fact}: every landing's is another");
+    claim(fact, second, claim_of([(0, 9), (1, 2)])).await;
+    land(first, &orders(0), 5..8).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    let after = known_of(fact, second, TOPICS[0]).await;
+    assert_eq!((after.starts, after.landing_id), (BTreeMap::from([(0, 5), (1, 2)]), before.landing_id), "{fact}");
+    assert_eq!(topics(fact, second).await, [TOPICS[0]], "{fact}");
+    assert!(first.strays().await.is_ok_and(|strays| strays.is_empty()), "{fact}: and all of it is the sink's");
+}
+
 async fn partition_count(fact: &str, sink: &dyn Sink) {
-    let count = async |topic| sink.partition_count(topic).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    let count = async |topic| known_of(fact, sink, topic).await.partition_count;
     assert_eq!(count(TOPICS[0]).await, None, "{fact}");
     land(sink, &orders(5), 0..1).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
     assert_eq!(count(TOPICS[0]).await, None, "{fact}: a commit does not know");
@@ -461,8 +480,20 @@ async fn ledger(fact: &str, sink: &dyn Sink) -> Vec<LedgerEntry> {
     sink.ledger(TOPICS[0]).await.unwrap_or_else(|error| panic!("{fact}: ledger: {error:?}"))
 }
 
+async fn topics(fact: &str, sink: &dyn Sink) -> Vec<String> {
+    sink.topics().await.unwrap_or_else(|error| panic!("{fact}: {error:?}"))
+}
+
+async fn landed_rows(fact: &str, sink: &dyn Sink, entry: &LedgerEntry) -> LandedRows {
+    sink.landed_rows(entry).await.unwrap_or_else(|error| panic!("{fact}: rows of {}: {error:?}", entry.range))
+}
+
+async fn known_of(fact: &str, sink: &dyn Sink, topic: &str) -> Claimed {
+    sink.claimed(topic).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"))
+}
+
 async fn landed_offsets(fact: &str, sink: &dyn Sink, entry: &LedgerEntry) -> Vec<i64> {
-    sink.landed_offsets(entry).await.unwrap_or_else(|error| panic!("{fact}: offsets of {}: {error:?}", entry.range))
+    landed_rows(fact, sink, entry).await.offsets
 }
 
 async fn claim(fact: &str, sink: &dyn Sink, claim: Claim) {

@@ -1,15 +1,15 @@
 //! A sink in memory, for tests: the contract with nothing behind it, and failures to order.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
 use super::{
-    Claim, LandedPosition, Landing, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink, SourceIdentity, WindowInfo,
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink,
+    SourceIdentity, WindowId, WindowInfo,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
@@ -36,6 +36,7 @@ struct Inner {
     partitions: BTreeMap<TopicPartition, Vec<LandedFile>>,
     claims: BTreeMap<TopicPartition, (i64, SourceIdentity)>,
     partition_counts: BTreeMap<Arc<str>, i32>,
+    landing_ids: BTreeMap<Arc<str>, String>,
     failures: VecDeque<CommitFailure>,
 }
 
@@ -110,8 +111,14 @@ impl Sink for MemorySink {
         Ok(())
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
-        Ok(self.lock().partition_counts.get(topic).copied())
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
+        let inner = self.lock();
+        let of_topic = inner.claims.iter().filter(|(partition, _)| &*partition.topic == topic);
+        Ok(Claimed {
+            starts: of_topic.map(|(partition, (start, _))| (partition.partition, *start)).collect(),
+            partition_count: inner.partition_counts.get(topic).copied(),
+            landing_id: inner.landing_ids.get(topic).cloned(),
+        })
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -125,20 +132,26 @@ impl Sink for MemorySink {
         Ok(of_topic.flat_map(|(_, files)| files.iter().map(|file| file.entry.clone())).collect())
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
         let inner = self.lock();
         let files = inner.partitions.get(&entry.topic_partition).map(Vec::as_slice).unwrap_or_default();
         let Some(file) = files.iter().find(|file| file.entry == *entry) else {
-            let message = format!("read offsets of {} {}: no such commit", entry.topic_partition, entry.range);
+            let message = format!("read rows of {} {}: no such commit", entry.topic_partition, entry.range);
             return Err(Error::new(ErrorKind::Data, message));
         };
-        let mut offsets = Vec::new();
-        for rows in &file.rows {
-            let column = rows.column_by_name("_kafka_offset").and_then(|column| column.as_primitive_opt::<Int64Type>());
-            let column = column.ok_or_else(|| Error::internal("landed rows have no _kafka_offset"))?;
-            offsets.extend_from_slice(column.values());
-        }
-        Ok(offsets)
+        let mut landed = LandedRows::default();
+        let counted = file.rows.iter().try_for_each(|rows| landed.add(rows));
+        counted.map(|()| landed).ok_or_else(|| Error::internal("landed rows lack a column of every landing"))
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        let inner = self.lock();
+        let named = inner.partitions.keys().chain(inner.claims.keys()).map(|partition| partition.topic.to_string());
+        Ok(named.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
     }
 }
 
@@ -207,6 +220,7 @@ impl Inner {
     }
 
     fn claim(&mut self, partition: TopicPartition, start: i64, source: &SourceIdentity) {
+        self.landing_ids.entry(partition.topic.clone()).or_insert_with(|| WindowId::generate().to_string());
         if !self.partitions.contains_key(&partition) {
             self.claims.entry(partition).or_insert_with(|| (start, source.clone()));
         }

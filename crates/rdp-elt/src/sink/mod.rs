@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +22,7 @@ mod source;
 mod window;
 
 pub use crate::record::RecordMark;
-pub use claim::Claim;
+pub use claim::{Claim, Claimed};
 pub use memory::{CommitFailure, MemorySink};
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::{SourceIdentity, Sources};
@@ -58,9 +60,8 @@ pub trait Sink: Send + Sync {
     /// [`positions`](Self::positions) says afterwards.
     async fn claim(&self, claim: &Claim) -> Result<()>;
 
-    /// How many partitions the topic had when its landing began: the fewest that a claim has told. `None` where none has.
-    /// A partition of this number or a higher one was added later, so its log's beginning belongs to the landing.
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>>;
+    /// What is claimed of a topic; empty where nothing is.
+    async fn claimed(&self, topic: &str) -> Result<Claimed>;
 
     /// Opens a landing for one poll window.
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>>;
@@ -68,8 +69,15 @@ pub trait Sink: Send + Sync {
     /// Everything that was ever committed for a topic, by partition and start.
     async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>>;
 
-    /// The offsets of the rows that one commit landed, ascending. Read for the audit only.
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>>;
+    /// The rows that one commit landed, read back. For the audit only.
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows>;
+
+    /// The topics of which something has landed or is claimed.
+    async fn topics(&self) -> Result<Vec<String>>;
+
+    /// What readers of the landing would take for rows of it, and what nobody landed, each in words: a file that was put
+    /// there by other hands.
+    async fn strays(&self) -> Result<Vec<String>>;
 }
 
 /// The rows of one poll window on their way into a sink.
@@ -100,6 +108,29 @@ pub struct LandedPosition {
     pub source: SourceIdentity,
     /// The newest landed record whose leader epoch is known, looked for in the last few commits.
     pub newest: Option<RecordMark>,
+}
+
+/// What the rows of one commit are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LandedRows {
+    /// Their offsets, in the order in which they stand.
+    pub offsets: Vec<i64>,
+    /// Rows that are quarantined.
+    pub quarantined_count: u64,
+    /// Rows that are tombstones.
+    pub tombstone_count: u64,
+}
+
+impl LandedRows {
+    /// Counts rows in; `None` where a column of every landing is missing or of another type.
+    pub(crate) fn add(&mut self, rows: &RecordBatch) -> Option<()> {
+        let offsets = rows.column_by_name("_kafka_offset")?.as_primitive_opt::<Int64Type>()?;
+        self.offsets.extend_from_slice(offsets.values());
+        let errors = rows.column_by_name("_rdp_error")?;
+        self.quarantined_count += (errors.len() - errors.null_count()) as u64;
+        self.tombstone_count += rows.column_by_name("_kafka_tombstone")?.as_boolean_opt()?.true_count() as u64;
+        Some(())
+    }
 }
 
 /// What a commit did.

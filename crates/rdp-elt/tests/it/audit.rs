@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker};
-use rdp_elt::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Sink, WindowInfo};
+use rdp_elt::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Sink, WindowInfo};
 use rdp_elt::{Result, TopicPartition};
 use rdp_testing::{KafkaServer, Record, Topic, TopicOptions};
 
@@ -37,8 +37,8 @@ impl Sink for Without {
         self.0.claim(claim).await
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
-        self.0.partition_count(topic).await
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
+        self.0.claimed(topic).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -49,10 +49,18 @@ impl Sink for Without {
         self.0.ledger(topic).await
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
-        let mut offsets = self.0.landed_offsets(entry).await?;
-        offsets.retain(|offset| *offset != self.1);
-        Ok(offsets)
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
+        let mut rows = self.0.landed_rows(entry).await?;
+        rows.offsets.retain(|offset| *offset != self.1);
+        Ok(rows)
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        self.0.topics().await
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        self.0.strays().await
     }
 }
 

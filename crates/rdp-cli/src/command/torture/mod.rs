@@ -125,7 +125,8 @@ fn torture(plan: Plan, scratch: &mut Scratch, shutdown: &Shutdown, screen: &Scre
     let strikes = strikes?;
 
     screen.say("comparing what landed with what was produced");
-    let sink = Config::from_path(scratch.loader.config())?.open_sink()?;
+    let landing = Config::from_path(scratch.loader.config())?.open_landing()?;
+    let sink = landing.ok_or_else(|| Error::internal(format!("{} is not there any more", folder.display())))?;
     let audit = Handle::current().block_on(audit_against_broker(&*sink, scratch.topic.source()))?;
     let comparison = scratch.topic.compare(&folder)?;
     Ok(Report {

@@ -15,7 +15,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use self::partition::{Owned, Verdict};
 use super::builder::KafkaConsumerBuilder;
 use super::error;
-use super::fetcher::{Event, Fetched, Fetcher, Rebalance};
+use super::fetcher::{Event, Fetched, Fetcher, Notes, Rebalance};
 use super::native::NativeConsumer;
 use super::slice::{Group, Message, Reached, Slice};
 use crate::clock::{Clock, SystemClock};
@@ -167,18 +167,19 @@ impl<F: Fetcher> Consumer<F> {
     }
 
     /// Tells the group how far it has come, in the background. For lag tools only; losing it costs nothing.
-    pub(crate) fn report(&self, positions: &Positions) -> Result<()> {
-        self.fetcher.commit(positions, false)
+    pub(crate) fn report(&self, positions: &Positions, notes: &Notes) -> Result<()> {
+        self.fetcher.commit(positions, notes, false)
     }
 
     /// Commits positions to the group and waits for the coordinator.
     pub(super) fn commit(&self, positions: &Positions) -> Result<()> {
-        self.fetcher.commit(positions, true)
+        self.fetcher.commit(positions, &Notes::new(), true)
     }
 
     /// The group's committed positions, where it has any.
     pub(super) fn committed(&self, partitions: &[TopicPartition], timeout: Duration) -> Result<Positions> {
-        self.fetcher.committed(partitions, timeout)
+        let told = self.fetcher.committed(partitions, timeout)?;
+        Ok(told.into_iter().map(|(partition, told)| (partition, told.position)).collect())
     }
 
     /// Polls one slice: at most `max_records` and about [`SLICE_BYTES`], as soon as the client has nothing more at hand.

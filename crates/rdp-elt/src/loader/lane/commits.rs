@@ -138,10 +138,11 @@ impl<F: Fetcher> Lane<F> {
             quarantined_count: in_flight.counts.quarantined_count,
             receipt,
         });
-        if self.run.reports_positions()
-            && let Err(failed) = self.consumer.report(&ends)
-        {
-            tracing::debug!(error = ?failed, "positions were not reported to the group");
+        if self.run.reports_positions() {
+            let notes = self.run.source.landing_notes(&ends, &self.executor);
+            if let Err(failed) = notes.and_then(|notes| self.consumer.report(&ends, &notes)) {
+                tracing::debug!(error = ?failed, "positions were not reported to the group");
+            }
         }
         failpoint::pass("positions_reported")
     }

@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use super::world::{TOPIC, World};
 use crate::clock::Moment;
 use crate::error::{Error, Result};
-use crate::kafka::{Event, Fetched, Fetcher, Place, Rebalance};
+use crate::kafka::{Event, Fetched, Fetcher, Notes, Place, Rebalance, Told};
 use crate::offset::{Positions, TopicPartition};
 use crate::record::{Headers, RecordHeader, RecordView};
 
@@ -294,12 +294,12 @@ impl Fetcher for Client {
         Ok(())
     }
 
-    fn commit(&self, _positions: &Positions, _wait: bool) -> Result<()> {
+    fn commit(&self, _positions: &Positions, _notes: &Notes, _wait: bool) -> Result<()> {
         Ok(())
     }
 
-    fn committed(&self, _partitions: &[TopicPartition], _timeout: Duration) -> Result<Positions> {
-        Ok(Positions::new())
+    fn committed(&self, _partitions: &[TopicPartition], _timeout: Duration) -> Result<BTreeMap<TopicPartition, Told>> {
+        Ok(BTreeMap::new())
     }
 }
 

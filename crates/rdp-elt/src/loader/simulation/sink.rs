@@ -11,7 +11,7 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRanges, TopicPartition};
-use crate::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
 
 pub(super) struct FailingSink {
     pub(super) within: Arc<MemorySink>,
@@ -47,8 +47,8 @@ impl Sink for FailingSink {
         fails(&self.world, "claim fails after its effect", 8)
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
-        self.within.partition_count(topic).await
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
+        self.within.claimed(topic).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -61,8 +61,16 @@ impl Sink for FailingSink {
         self.within.ledger(topic).await
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
-        self.within.landed_offsets(entry).await
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
+        self.within.landed_rows(entry).await
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        self.within.topics().await
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        self.within.strays().await
     }
 }
 

@@ -14,7 +14,7 @@ use super::store::Store;
 use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
-use crate::sink::SourceIdentity;
+use crate::sink::{SourceIdentity, WindowId};
 
 /// What holds of a topic.
 #[derive(Debug, Default)]
@@ -23,6 +23,8 @@ pub(super) struct Claims {
     pub(super) starts: BTreeMap<i32, ClaimedStart>,
     /// The fewest partitions that a claim has seen of the topic.
     pub(super) partition_count: Option<i32>,
+    /// What the first claim called the landing of the topic.
+    pub(super) landing_id: Option<String>,
     next_number: u32,
 }
 
@@ -57,6 +59,8 @@ struct StoredClaim {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     partition_count: Option<i32>,
     starts: BTreeMap<i32, i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    landing_id: Option<String>,
 }
 
 impl Claims {
@@ -64,11 +68,12 @@ impl Claims {
     pub(super) fn read(store: &Store, topic: &str) -> Result<Self> {
         let mut claims = Claims::default();
         for number in store.list_topic(topic)?.claims {
-            let StoredClaim { source, partition_count, starts, .. } = read(&store.claim(topic, number)?)?;
+            let StoredClaim { source, partition_count, starts, landing_id, .. } = read(&store.claim(topic, number)?)?;
             for (partition, start) in starts {
                 claims.starts.entry(partition).or_insert_with(|| ClaimedStart { start, source: source.clone() });
             }
             claims.partition_count = fewest(claims.partition_count, partition_count);
+            claims.landing_id = claims.landing_id.or(landing_id);
             claims.next_number = number.saturating_add(1);
         }
         Ok(claims)
@@ -96,8 +101,13 @@ impl Claims {
         let unclaimed = wanted.starts.iter().filter(|(partition, _)| !self.starts.contains_key(partition));
         let starts: BTreeMap<i32, i64> = unclaimed.map(|(partition, start)| (*partition, *start)).collect();
         let tells = fewest(self.partition_count, wanted.partition_count) != self.partition_count;
-        let (source, partition_count) = (wanted.source.clone(), wanted.partition_count);
-        (tells || !starts.is_empty()).then_some(StoredClaim { format: FORMAT, source, partition_count, starts })
+        (tells || !starts.is_empty()).then(|| StoredClaim {
+            format: FORMAT,
+            source: wanted.source.clone(),
+            partition_count: wanted.partition_count,
+            starts,
+            landing_id: self.landing_id.is_none().then(|| WindowId::generate().to_string()),
+        })
     }
 }
 

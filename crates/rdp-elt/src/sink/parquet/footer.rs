@@ -1,12 +1,11 @@
 //! What a landed file says of itself: the ledger entry and the checksums in its footer, and how both are read back and
 //! proved.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
-use arrow::array::AsArray;
-use arrow::datatypes::{Int64Type, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::parquet_to_arrow_schema;
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::file::{CHECKSUM, Checksum};
 use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::LedgerEntry;
+use crate::sink::{LandedRows, LedgerEntry};
 
 /// The key of the ledger entry in the footer's metadata.
 pub(super) const LEDGER: &str = "rdp.ledger";
@@ -55,7 +54,7 @@ impl Footer {
     /// # Errors
     /// [`Data`](ErrorKind::Data) where the file is truncated, altered or not RDP's.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let mut file = File::open(path).map_err(|error| trouble::disk("read a landed file", path, error))?;
+        let mut file = open(path)?;
         Self::read_from(&mut file, path)
     }
 
@@ -94,32 +93,39 @@ impl Footer {
     }
 }
 
-/// The offsets of a landed file's rows, after every byte of the file was proved to be what was written.
+/// A landed file's rows, after every byte of the file was proved to be what was written.
 ///
 /// # Errors
 /// [`Data`](ErrorKind::Data) where it was not.
-pub(super) fn proved_offsets(path: &Path) -> Result<(LedgerEntry, Vec<i64>)> {
-    let mut file = File::open(path).map_err(|error| trouble::disk("read a landed file", path, error))?;
+pub(super) fn proved_rows(path: &Path) -> Result<(LedgerEntry, LandedRows)> {
+    let mut file = open(path)?;
     let footer = Footer::read_from(&mut file, path)?;
     prove_data(&mut file, &footer.checksum, path)?;
-    let unreadable = |error| trouble::damaged(path, "its offsets cannot be read").with_source(error);
-
+    let unreadable = |error| trouble::damaged(path, "its rows cannot be read").with_source(error);
     let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
-    let only_offsets = ProjectionMask::columns(builder.parquet_schema(), ["_kafka_offset"]);
-    let reader = builder.with_projection(only_offsets).with_batch_size(64 << 10).build().map_err(unreadable)?;
-    let mut offsets = Vec::new();
+    let columns = ["_kafka_offset", "_kafka_tombstone", "_rdp_error"];
+    let of_rdp = ProjectionMask::columns(builder.parquet_schema(), columns);
+    let reader = builder.with_projection(of_rdp).with_batch_size(64 << 10).build().map_err(unreadable)?;
+    let mut landed = LandedRows::default();
     for rows in reader {
-        let rows = rows.map_err(|error| trouble::damaged(path, "its offsets cannot be read").with_source(error))?;
-        let Some(column) = rows.columns().first().and_then(|column| column.as_primitive_opt::<Int64Type>()) else {
-            return Err(trouble::damaged(path, "it has no column _kafka_offset of int64"));
-        };
-        offsets.extend_from_slice(column.values());
+        let rows = rows.map_err(|error| trouble::damaged(path, "its rows cannot be read").with_source(error))?;
+        let what = "it lacks one of _kafka_offset, _kafka_tombstone and _rdp_error";
+        landed.add(&rows).ok_or_else(|| trouble::damaged(path, what))?;
     }
-    if offsets.len() as u64 != footer.entry.record_count {
-        let what = format!("its footer counts {} records and it holds {}", footer.entry.record_count, offsets.len());
-        return Err(trouble::damaged(path, what));
+    if landed.offsets.len() as u64 != footer.entry.record_count {
+        let (told, held) = (footer.entry.record_count, landed.offsets.len());
+        return Err(trouble::damaged(path, format!("its footer counts {told} records and it holds {held}")));
     }
-    Ok((footer.entry, offsets))
+    Ok((footer.entry, landed))
+}
+
+/// Opens a landed file. What is no file, such as a pipe that nobody writes to, would be waited for.
+fn open(path: &Path) -> Result<File> {
+    let failed = |error| trouble::disk("read a landed file", path, error);
+    match fs::metadata(path).map_err(failed)?.is_file() {
+        true => File::open(path).map_err(failed),
+        false => Err(trouble::damaged(path, "it is no file")),
+    }
 }
 
 /// Compares the data with its checksum, in pieces: a file may be larger than memory.

@@ -38,7 +38,7 @@ use self::store::{Named, Store, TopicListing};
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{Claim, LandedPosition, Landing, LedgerEntry, Sink, WindowInfo};
+use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Sink, WindowInfo};
 
 /// How Parquet files are written; what lands does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +69,8 @@ pub struct ParquetSink(Arc<Landings>);
 #[derive(Debug)]
 struct Landings {
     store: Arc<Store>,
+    /// Whether nothing may change, leftovers of dead writers included.
+    only_reads: bool,
     options: ParquetSinkOptions,
     zstd_level: ZstdLevel,
     encodings: Mutex<HashMap<Arc<str>, Arc<TopicEncoding>>>,
@@ -85,14 +87,28 @@ impl ParquetSink {
     /// of range or a path that is no folder; [`Denied`](ErrorKind::Denied) and [`Unavailable`](ErrorKind::Unavailable) where
     /// the disk refuses.
     pub fn open(url_or_path: &str, options: ParquetSinkOptions) -> Result<Self> {
+        Self::over(Store::open(local_folder(url_or_path)?)?, options, false)
+    }
+
+    /// Opens what has landed in a folder, to be read: nothing of it is made, changed or removed. `None` where there is no such
+    /// folder.
+    ///
+    /// # Errors
+    /// Those of [`open`](Self::open).
+    pub fn open_to_read(url_or_path: &str) -> Result<Option<Self>> {
+        let store = Store::open_to_read(local_folder(url_or_path)?)?;
+        store.map(|store| Self::over(store, ParquetSinkOptions::default(), true)).transpose()
+    }
+
+    fn over(store: Store, options: ParquetSinkOptions, only_reads: bool) -> Result<Self> {
         let zstd_level = ZstdLevel::try_new(options.zstd_level).map_err(|error| {
             Error::config(format!("zstd_level = {} is not a level of zstd", options.zstd_level))
                 .with_help("use 1 (quick) to 22 (small)")
                 .with_source(error)
         })?;
-        let store = Arc::new(Store::open(local_folder(url_or_path)?)?);
+        let store = Arc::new(store);
         let (encodings, known) = Default::default();
-        Ok(ParquetSink(Arc::new(Landings { store, options, zstd_level, encodings, known })))
+        Ok(ParquetSink(Arc::new(Landings { store, only_reads, options, zstd_level, encodings, known })))
     }
 
     /// The landing's folder.
@@ -113,16 +129,23 @@ impl Sink for ParquetSink {
     }
 
     async fn claim(&self, claim: &Claim) -> Result<()> {
+        self.0.may_change()?;
         let (landings, claim) = (self.0.clone(), claim.clone());
         blocking(move || landings.claim(&claim)).await
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
         let (store, topic) = (self.0.store.clone(), topic.to_owned());
-        blocking(move || Ok(Claims::read(&store, &topic)?.partition_count)).await
+        blocking(move || {
+            let Claims { starts, partition_count, landing_id, .. } = Claims::read(&store, &topic)?;
+            let starts = starts.into_iter().map(|(partition, claimed)| (partition, claimed.start)).collect();
+            Ok(Claimed { starts, partition_count, landing_id })
+        })
+        .await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+        self.0.may_change()?;
         Ok(Box::new(ParquetLanding::new(self.0.clone(), window.clone())))
     }
 
@@ -131,22 +154,43 @@ impl Sink for ParquetSink {
         blocking(move || landings.read_ledger(&topic)).await
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
         let (store, entry) = (self.0.store.clone(), entry.clone());
         blocking(move || {
             let path = store.file(&entry.topic_partition, entry.range.start())?;
-            let (found, offsets) = footer::proved_offsets(&path)?;
+            let (found, rows) = footer::proved_rows(&path)?;
             let as_read = LedgerEntry { location: found.location.clone(), ..entry };
             match found == as_read {
-                true => Ok(offsets),
+                true => Ok(rows),
                 false => Err(trouble::damaged(&path, "it is not the file that the ledger was read from")),
             }
+        })
+        .await
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        let store = self.0.store.clone();
+        blocking(move || store.topics()).await
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        let store = self.0.store.clone();
+        blocking(move || {
+            let strays = store.strays()?.into_iter();
+            Ok(strays.map(|path| format!("{} is no file that RDP landed here", path.display())).collect())
         })
         .await
     }
 }
 
 impl Landings {
+    fn may_change(&self) -> Result<()> {
+        match self.only_reads {
+            true => Err(Error::internal(format!("{} was opened to be read", self.store.root().display()))),
+            false => Ok(()),
+        }
+    }
+
     fn read_positions(&self, of: Vec<TopicPartition>) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let looks = in_parallel(WAITING, of, |of| {
             let look = Look::at(&self.store, &of)?;
@@ -177,7 +221,9 @@ impl Landings {
                 self.note(&of, entry.range);
             }
             if let Some(position) = position {
-                look.clean_up(position.position);
+                if !self.only_reads {
+                    look.clean_up(position.position);
+                }
                 positions.insert(of, position);
             }
         }
@@ -323,9 +369,6 @@ impl Landings {
         }
         for path in &foreign {
             tracing::warn!(path = %path.display(), "a file in the landing is not RDP's");
-        }
-        if let Some(path) = foreign.iter().find(|path| path.extension().is_some_and(|ending| ending == "parquet")) {
-            return Err(trouble::foreign(path, "RDP names its files by the 20 digits of their start"));
         }
         in_parallel(WAITING, files, |(partition, start)| fence::entry_of(&self.store, &partition, start))
     }

@@ -64,6 +64,15 @@ impl Store {
         Ok(Store { root })
     }
 
+    /// Opens the folder to read what is there; `None` where there is no such folder.
+    pub(super) fn open_to_read(root: PathBuf) -> Result<Option<Self>> {
+        if is_absent(&root) {
+            return Ok(None);
+        }
+        fs::read_dir(&root).map_err(|error| trouble::disk("open landing", &root, error))?;
+        Ok(Some(Store { root }))
+    }
+
     /// The landing's folder.
     pub(super) fn root(&self) -> &Path {
         &self.root
@@ -77,7 +86,7 @@ impl Store {
     /// What lies in a partition's folder; nothing where there is no folder.
     pub(super) fn list(&self, of: &TopicPartition) -> Result<Listing> {
         let mut listing = Listing::default();
-        for path in entries(&layout::partition_folder(&self.root, of)?)? {
+        for path in self.entries(&layout::partition_folder(&self.root, of)?)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(start) = layout::start_of(name) {
                 listing.starts.push(start);
@@ -94,7 +103,7 @@ impl Store {
     /// What lies in a topic's folder; nothing where there is no folder.
     pub(super) fn list_topic(&self, topic: &str) -> Result<TopicListing> {
         let mut listing = TopicListing::default();
-        for path in entries(&layout::topic_folder(&self.root, topic)?)? {
+        for path in self.entries(&layout::topic_folder(&self.root, topic)?)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(partition) = layout::partition_of(name) {
                 listing.partitions.push(partition);
@@ -109,6 +118,59 @@ impl Store {
         listing.partitions.sort_unstable();
         listing.claims.sort_unstable();
         Ok(listing)
+    }
+
+    /// The topics that have a folder, by name.
+    pub(super) fn topics(&self) -> Result<Vec<String>> {
+        let mut topics: Vec<String> = self.entries(&self.root)?.iter().filter_map(|path| topic_of(path)).collect();
+        topics.sort_unstable();
+        Ok(topics)
+    }
+
+    /// Every file below the landing's folder that a reader globs and that is none of the landed ones.
+    pub(super) fn strays(&self) -> Result<Vec<PathBuf>> {
+        let (mut strays, mut open) = (Vec::new(), vec![self.root.clone()]);
+        while let Some(folder) = open.pop() {
+            for path in self.entries(&folder)? {
+                let depth = path.components().count() - self.root.components().count();
+                // Links are followed, as readers do, and a circle of them ends somewhere.
+                if path.is_dir() {
+                    if depth < MOST_FOLDERS {
+                        open.push(path);
+                    }
+                } else if path.extension().is_some_and(|ending| ending == "parquet") && !self.is_landed(&path) {
+                    strays.push(path);
+                }
+            }
+        }
+        strays.sort_unstable();
+        Ok(strays)
+    }
+
+    fn is_landed(&self, path: &Path) -> bool {
+        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return false;
+        };
+        let partition = folder.file_name().and_then(|name| name.to_str()).and_then(layout::partition_of);
+        let is_in_place = folder.parent().is_some_and(|topic| {
+            topic.parent() == Some(&self.root) && topic_of(topic).is_some()
+        });
+        is_in_place && partition.is_some() && layout::start_of(name).is_some()
+    }
+
+    /// What lies in a folder of the landing; nothing where it is not there.
+    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        match read {
+            // Not so where it is there and cannot be read, as a link to a disk that is not mounted, and where all of it is
+            // gone.
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && is_absent(folder) && !is_absent(&self.root) =>
+            {
+                Ok(Vec::new())
+            }
+            read => read.map_err(|error| trouble::disk("list folder", folder, error)),
+        }
     }
 
     /// The path of a topic's claim.
@@ -220,10 +282,15 @@ fn sync_folder(folder: &Path) -> Result<()> {
         .map_err(|error| trouble::disk("make names in a folder durable", folder, error))
 }
 
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    match read {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        read => read.map_err(|error| trouble::disk("list folder", folder, error)),
-    }
+/// Whether there is nothing of this name, not even a link.
+fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
+
+fn topic_of(folder: &Path) -> Option<String> {
+    let topic = folder.file_name()?.to_str()?.strip_prefix("topic=")?;
+    (!topic.is_empty()).then(|| topic.to_owned())
+}
+
+/// So many folders deep a reader's glob is followed.
+const MOST_FOLDERS: usize = 16;

@@ -30,7 +30,7 @@ async fn a_flipped_bit_anywhere_in_a_landed_file_is_found() {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);
         fs::write(&path, &flipped).expect("it can be altered");
-        let error = sink.landed_offsets(&entry).await.expect_err("a flipped bit is no landed file");
+        let error = sink.landed_rows(&entry).await.expect_err("a flipped bit is no landed file");
         assert_eq!(error.kind(), ErrorKind::Data, "byte {at}: {error:?}");
         assert!(error.message().contains(&path.display().to_string()), "byte {at}: {error:?}");
     }
@@ -266,7 +266,7 @@ async fn memory_past_the_cap_is_written_out_and_what_lands_is_the_same() {
     let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(0, 200_000).expect("a range"))]);
     landing.commit(&ranges).await.expect("it lands");
     let entry = sink.ledger("orders").await.expect("it reads").remove(0);
-    assert_eq!(sink.landed_offsets(&entry).await.expect("whole"), (0..200_000).collect::<Vec<_>>());
+    assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..200_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdp_elt::kafka::{StartPosition, WindowLimits};
 use rdp_elt::load::{LoadOptions, LoadedRows};
-use rdp_elt::sink::{Claim, LandedPosition, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+use rdp_elt::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
 use rdp_elt::{LoadEvent, Loader, LoaderOptions, OffsetRanges, Result, TopicPartition, Until};
 use rdp_testing::KafkaServer;
 
@@ -135,8 +135,8 @@ impl Sink for SlowSink {
         self.memory.claim(claim).await
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
-        self.memory.partition_count(topic).await
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
+        self.memory.claimed(topic).await
     }
 
     async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -148,8 +148,16 @@ impl Sink for SlowSink {
         self.memory.ledger(topic).await
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
-        self.memory.landed_offsets(entry).await
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
+        self.memory.landed_rows(entry).await
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        self.memory.topics().await
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        self.memory.strays().await
     }
 }
 
