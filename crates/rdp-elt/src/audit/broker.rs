@@ -126,7 +126,9 @@ impl Broker {
                 false => "the topic has no such partition any more",
             };
             // Of what was claimed alone, nothing can be wrong.
-            return if range.is_some() { landed.audit.find(FindingKind::SourceChanged, range, what) };
+            return if range.is_some() {
+                landed.audit.find(FindingKind::SourceChanged, range, what)
+            };
         };
         landed.audit.log = Some(*visible);
         let end = range.map(|range| range.end());
@@ -153,7 +155,8 @@ impl Broker {
         let is_of_this = landed.landing_id.as_ref().is_some_and(|id| *id == told.note);
         let end = landed.audit.landed.map(|range| range.end()).or(landed.claimed).unwrap_or_default();
         if is_of_this && told.position > end {
-            let what = format!("the group was told that it landed up to {}, what is there ends at {end}", told.position);
+            let what =
+                format!("the group was told that it landed up to {}, what is there ends at {end}", told.position);
             landed.audit.find(FindingKind::Removed, OffsetRange::new(end, told.position).ok(), what);
         }
     }

@@ -225,12 +225,8 @@ mod tests {
 
     #[test]
     fn each_hole_has_its_explanation() {
-        let evidence = Evidence {
-            log_start: 10,
-            visible: vec![range(20, 21)],
-            stored: vec![range(19, 21)],
-            is_compacted: false,
-        };
+        let evidence =
+            Evidence { log_start: 10, visible: vec![range(20, 21)], stored: vec![range(19, 21)], is_compacted: false };
         let (holes, unexplained) = explain(&[range(8, 9), range(18, 21)], &evidence).expect("explained");
         assert_eq!(holes, Holes { retention: 1, marker: 1, aborted: 1, unexplained: 1, ..Holes::default() });
         assert_eq!(unexplained, [range(20, 21)]);

@@ -144,8 +144,7 @@ impl<'a> Audit<'a> {
             check_position(&mut audit, position(&partition), later);
             // The rows themselves are counted.
             (audit.quarantined_count, audit.tombstone_count) = (0, 0);
-            let landed =
-                self.landed.entry(partition.clone()).or_insert_with(|| Landed::nothing_of(partition));
+            let landed = self.landed.entry(partition.clone()).or_insert_with(|| Landed::nothing_of(partition));
             check_beginning(&mut audit, landed.claimed);
             landed.audit = audit;
         }

@@ -193,10 +193,10 @@ impl KafkaConsumerBuilder {
         self.group_id.is_some() && self.partitions.is_none()
     }
 
-    /// Asks for an event at the end of each partition, which a bounded read ends by.
+    /// Asks for an event at the end of each partition: a bounded read ends by it, and a position steps over markers.
     ///
-    /// Never for an unbounded one: a batch call counts the event as a record and remembers the position behind it as
-    /// consumed. A cooperative rebalance goes on reading from there, and the next record of the partition is lost.
+    /// Only for who keeps positions of its own: a batch call counts the event as a record and remembers the position behind it
+    /// as consumed. A cooperative rebalance goes on reading from there, and the next record of the partition is lost.
     pub(crate) fn with_end_events(mut self) -> Self {
         self.end_events = true;
         self

@@ -31,7 +31,13 @@ pub(crate) fn scan_offsets(
     if ranges.values().all(Vec::is_empty) {
         return Ok(());
     }
-    let config = source.clone().isolation(isolation).without_group().with_end_events().with_queue_bytes(QUEUE_BYTES).client_config()?;
+    let config = source
+        .clone()
+        .isolation(isolation)
+        .without_group()
+        .with_end_events()
+        .with_queue_bytes(QUEUE_BYTES)
+        .client_config()?;
     let consumer = NativeConsumer::open(&config)?;
     let mut scan = Scan { config, consumer, open: BTreeMap::new(), trouble: None };
     // One range of each partition at a time.

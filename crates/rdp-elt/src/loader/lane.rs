@@ -20,6 +20,7 @@ use super::executor::Executor;
 use super::run::{Patience, Run};
 use super::source::Starts;
 use super::{LoadEvent, LoadReport};
+use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::kafka::{
@@ -46,6 +47,8 @@ pub(super) struct Lane<F: Fetcher = NativeConsumer> {
     begun: Positions,
     /// Up to where the open window has taken each partition in. It follows the rows, not the reading.
     taken: Positions,
+    /// Since when positions have moved over markers alone, without a window that would land them.
+    over_markers_since: Option<Moment>,
     /// Whether reading has to go back to the sink's positions before anything else: what lies between was given up.
     must_rewind: bool,
     /// What went wrong while it waited for something else to be mended.
@@ -128,6 +131,7 @@ impl<F: Fetcher> Lane<F> {
             in_flight: None,
             begun: Positions::new(),
             taken: Positions::new(),
+            over_markers_since: None,
             must_rewind: false,
             met: None,
             waiting: None,
@@ -299,6 +303,9 @@ impl<F: Fetcher> Lane<F> {
             self.window = Some(window);
         }
         self.taken.extend(slice.reached.iter().map(|reached| (reached.partition.clone(), reached.to)));
+        if self.window.is_none() && !slice.reached.is_empty() {
+            self.over_markers_since.get_or_insert(self.run.clock.now());
+        }
         if slice.record_count > 0 {
             failpoint::pass("slice_appended")?;
             self.run.tell(LoadEvent::Loaded { record_count: slice.record_count as u64 });
@@ -307,8 +314,11 @@ impl<F: Fetcher> Lane<F> {
     }
 
     fn is_full(&self) -> Option<WindowEnd> {
-        let window = self.window.as_ref()?;
         let limits = &self.run.limits;
+        let Some(window) = self.window.as_ref() else {
+            let waited = self.over_markers_since.map(|since| self.run.clock.since(since));
+            return waited.filter(|waited| *waited >= limits.max_wait.max(MARKERS_WAIT)).map(|_| WindowEnd::Wait);
+        };
         if window.counts.record_count >= limits.max_records as u64 {
             return Some(WindowEnd::Records);
         }
@@ -403,5 +413,8 @@ fn places(starts: &Starts) -> BTreeMap<TopicPartition, Place> {
     starts.iter().map(|(partition, start)| (partition.clone(), start.place)).collect()
 }
 
+/// For how long a position may have moved over markers alone before the landing is told: who dies before stands in front of
+/// them, and once retention took them nobody can say any more that they were no records.
+const MARKERS_WAIT: Duration = Duration::from_secs(60);
 /// How long a poll waits for something to come.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);

@@ -60,7 +60,7 @@ impl Run {
     /// Connects, and finds out where a bounded run ends. Tries again as long as the brokers cannot be reached.
     pub(super) async fn open(loader: &Loader, until: Until, shutdown: &Shutdown) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-        let builder = builder_of(loader, until);
+        let builder = builder_of(loader);
         let mut patience = Patience::new(&options_of(loader, until), clock.clone());
         let opened = loop {
             let (builder, sink) = (builder.clone(), loader.sink.clone());
@@ -100,7 +100,7 @@ impl Run {
             clock,
             ends,
             present,
-            builder: builder_of(loader, until),
+            builder: builder_of(loader),
             observer: loader.observer.clone(),
             failed: AtomicBool::new(false),
             deal: Mutex::default(),
@@ -305,10 +305,10 @@ impl Opened {
 }
 
 /// Leaves room for the open landing and for the one that is being committed.
-fn builder_of(loader: &Loader, until: Until) -> KafkaConsumerBuilder {
+fn builder_of(loader: &Loader) -> KafkaConsumerBuilder {
     let queue_bytes = loader.options.memory_bytes / 4 / loader.options.lanes.max(1);
-    let builder = loader.source.clone().with_queue_bytes(queue_bytes);
-    if until == Until::LogEnd { builder.with_end_events() } else { builder }
+    // The ends of partitions are asked for in every run: the position steps over markers that no reader sees.
+    loader.source.clone().with_queue_bytes(queue_bytes).with_end_events()
 }
 
 fn options_of(loader: &Loader, until: Until) -> LoaderOptions {

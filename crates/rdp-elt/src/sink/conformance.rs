@@ -16,8 +16,8 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Fields};
 
 use super::{
-    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity, Sources, WindowId,
-    WindowInfo,
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity,
+    Sources, WindowId, WindowInfo,
 };
 use crate::error::{ErrorKind, Result};
 use crate::load::LoadedRows;
@@ -326,7 +326,11 @@ async fn known(fact: &str, first: &dyn Sink, second: &dyn Sink, other: &dyn Sink
     let before = known_of(fact, first, TOPICS[0]).await;
     assert_eq!(before.starts, BTreeMap::from([(0, 5)]), "{fact}");
     assert!(before.landing_id.is_some(), "{fact}");
-    assert_ne!(before.landing_id, known_of(fact, other, TOPICS[0]).await.landing_id, "{fact}: every landing's is another");
+    assert_ne!(
+        before.landing_id,
+        known_of(fact, other, TOPICS[0]).await.landing_id,
+        "{fact}: every landing's is another"
+    );
     claim(fact, second, claim_of([(0, 9), (1, 2)])).await;
     land(first, &orders(0), 5..8).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
     let after = known_of(fact, second, TOPICS[0]).await;

@@ -6,8 +6,13 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker};
-use rdp_elt::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Sink, WindowInfo};
-use rdp_elt::{Result, TopicPartition};
+use rdp_elt::kafka::{KafkaConsumerBuilder, WindowLimits};
+use rdp_elt::load::LoadOptions;
+use rdp_elt::sink::{
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, ParquetSink, ParquetSinkOptions,
+    Sink, SourceIdentity, WindowInfo,
+};
+use rdp_elt::{Loader, Result, Shutdown, TopicPartition, Until};
 use rdp_testing::{KafkaServer, Record, Topic, TopicOptions};
 
 use crate::{block_on, land, source};
@@ -141,4 +146,62 @@ fn a_re_created_topic_is_not_the_one_that_landed() {
     topic.produce(numbers(9));
     let kinds: Vec<FindingKind> = audit(&*sink, &topic).findings().map(|finding| finding.kind).collect();
     assert_eq!(kinds, [FindingKind::SourceChanged]);
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_landing_of_a_topic_that_is_gone_is_audited_too() {
+    let topic = KafkaServer::shared().create_topic("audit-gone", 1);
+    topic.produce(numbers(5));
+    let sink = Arc::new(MemorySink::new());
+    land(source(&topic), &sink).expect("landed");
+    topic.delete();
+    let pattern = format!("^{}", topic.name());
+    for name in [topic.name(), &pattern] {
+        let source = KafkaConsumerBuilder::new(topic.brokers()).topics([name]);
+        let report = block_on(audit_against_broker(&*sink, &source)).expect("audited");
+        let kinds: Vec<FindingKind> = report.findings().map(|finding| finding.kind).collect();
+        assert_eq!(kinds, [FindingKind::SourceChanged], "{name}");
+        assert_eq!(report.totals().row_count, 5, "{name}");
+    }
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn what_the_group_was_told_shows_that_the_newest_of_a_landing_is_gone() {
+    let topic = KafkaServer::shared().create_topic("audit-told", 1);
+    let source = source(&topic).group_id(topic.name());
+    let folder = tempfile::tempdir().expect("a folder");
+    let open = |name: &str| {
+        let place = folder.path().join(name).display().to_string();
+        Arc::new(ParquetSink::open(&place, ParquetSinkOptions::default()).expect("opened"))
+    };
+    let load = |sink: &Arc<ParquetSink>| {
+        let limits = WindowLimits { max_wait: Duration::from_millis(300), ..WindowLimits::default() };
+        let loader = Loader::new(source.clone(), LoadOptions::default(), sink.clone()).with_limits(limits);
+        block_on(loader.run(Until::LogEnd, &Shutdown::new())).expect("landed")
+    };
+    let audited = |sink: &ParquetSink| {
+        let report = block_on(audit_against_broker(sink, &source)).expect("audited");
+        report.findings().map(|finding| finding.kind).collect::<Vec<_>>()
+    };
+    let sink = open("landing");
+    for _ in 0..2 {
+        topic.produce(numbers(5));
+        load(&sink);
+    }
+    assert_eq!(audited(&sink), []);
+    std::fs::remove_file(folder.path().join(format!("landing/topic={}/partition=0/{:020}.parquet", topic.name(), 5)))
+        .expect("the newest file");
+    let sink = open("landing");
+    assert_eq!(audited(&sink), [FindingKind::Removed]);
+    // Another landing of the same group has not landed it, and nothing of it is gone.
+    let other = open("other");
+    let identity = SourceIdentity::default();
+    let claim =
+        Claim { topic: topic.name().into(), source: identity, partition_count: 1, starts: BTreeMap::from([(0, 0)]) };
+    block_on(other.claim(&claim)).expect("claimed");
+    assert_eq!(audited(&other), []);
+    load(&sink);
+    assert_eq!(audited(&sink), [], "it landed again");
 }

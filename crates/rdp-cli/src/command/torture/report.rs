@@ -156,7 +156,7 @@ mod tests {
             plan,
             strikes: Strikes { by_step: vec![ByStep { step: "file_visible", tried: 4, struck }], starts: 5 },
             comparison,
-            audit: AuditReport { against_broker: true, partitions: Vec::new(), notes: Vec::new() },
+            audit: AuditReport { against_broker: true, partitions: Vec::new(), landing: Vec::new(), notes: Vec::new() },
             tombstone_count: 1,
             poisoned_count: 2,
             time: Duration::from_secs(3),

@@ -176,8 +176,9 @@ impl Owned {
         }
         self.position = self.position.max(offset.min(self.end.unwrap_or(i64::MAX)));
         // The client now believes that the record at this position was consumed, and would go on behind it after a pause.
-        // A partition that is done is sought before it is read again; any other one is sought now.
-        self.must_seek = !self.is_done();
+        // A partition that is done is sought before it is read again; so is one whose reading has no end, and it is asked again
+        // should a hole show before. Any other one is sought now.
+        self.must_seek = self.end.is_some() && !self.is_done();
         self.disturb();
     }
 
@@ -275,6 +276,17 @@ mod tests {
         owned.reach_end(9);
         assert_eq!(owned.position, 9);
         assert!(owned.is_done() && !owned.must_seek);
+    }
+
+    #[test]
+    fn without_an_end_the_position_steps_over_what_no_reader_sees_and_a_hole_behind_it_is_asked() {
+        let mut owned = owned(5, None);
+        assert_eq!(owned.judge(5), Verdict::Take);
+        owned.reach_end(7);
+        assert_eq!((owned.position, owned.must_seek), (7, false));
+        assert_eq!(owned.judge(8), Verdict::Pass, "the client may have counted the end as a record");
+        owned.sought();
+        assert_eq!(owned.judge(7), Verdict::Take);
     }
 
     #[test]

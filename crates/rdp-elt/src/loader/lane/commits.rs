@@ -16,9 +16,10 @@ impl<F: Fetcher> Lane<F> {
     /// Begins the commit of the open window, once the one before has ended.
     ///
     /// A partition whose position moved over markers only has nothing to land; it goes along with its next records, or
-    /// at the end of a bounded run, so that the landing says how far it has come.
+    /// at the end of a run, or when none come for long, so that the landing says how far it has come.
     pub(super) fn close_window(&mut self, end: WindowEnd) -> Result<()> {
         let ranges = self.ranges(end)?;
+        self.over_markers_since = None;
         if ranges.is_empty() {
             return Ok(());
         }
@@ -45,13 +46,17 @@ impl<F: Fetcher> Lane<F> {
     }
 
     fn ranges(&self, end: WindowEnd) -> Result<OffsetRanges> {
+        let takes_markers = match end {
+            WindowEnd::EndOffsets | WindowEnd::Shutdown => true,
+            _ => self.window.is_none(),
+        };
         let mut ranges = OffsetRanges::new();
         for partition in self.consumer.positions().partitions() {
             let (Some(start), Some(taken)) = (self.begun.position(partition), self.taken.position(partition)) else {
                 continue;
             };
             let has_records = self.window.as_ref().is_some_and(|window| window.records_of.contains_key(partition));
-            if taken > start && (has_records || end == WindowEnd::EndOffsets) {
+            if taken > start && (has_records || takes_markers) {
                 ranges.insert(partition.clone(), OffsetRange::new(start, taken)?);
             }
         }

@@ -19,7 +19,6 @@ pub(super) struct Client {
     world: World,
     member: u64,
     in_group: bool,
-    end_events: bool,
     parts: Mutex<BTreeMap<TopicPartition, Part>>,
     unanswered: Mutex<bool>,
     /// It will never fetch anything again.
@@ -54,7 +53,7 @@ enum What {
 }
 
 impl Client {
-    pub(super) fn new(world: &World, process: u64, in_group: bool, end_events: bool) -> Self {
+    pub(super) fn new(world: &World, process: u64, in_group: bool) -> Self {
         let member = {
             let mut state = world.lock();
             let member = process * 1_000 + state.random.u64(..1_000);
@@ -65,7 +64,6 @@ impl Client {
             world: world.clone(),
             member,
             in_group,
-            end_events,
             parts: Mutex::default(),
             unanswered: Mutex::new(false),
             lost: false,
@@ -108,7 +106,7 @@ impl Part {
         self.told_end = None;
     }
 
-    fn fetch(&mut self, partition: i32, world: &World, end_events: bool) {
+    fn fetch(&mut self, partition: i32, world: &World) {
         let mut state = world.lock();
         if self.paused || self.stalled || state.now < self.silent_until || self.queue.len() > 20 {
             return;
@@ -159,7 +157,7 @@ impl Part {
             .collect();
         self.queue.extend(fetched);
         self.fetch_at = to;
-        if end_events && to == end && self.told_end != Some(end) {
+        if to == end && self.told_end != Some(end) {
             self.told_end = Some(end);
             self.queue.push_back(Message { partition, offset: end, what: What::End });
         }
@@ -182,7 +180,7 @@ impl Fetcher for Client {
         self.world.lock().random.shuffle(&mut partitions);
         for of in partitions.into_iter().filter(|_| !self.lost) {
             let Some(part) = parts.get_mut(&of) else { continue };
-            part.fetch(of.partition, &self.world, self.end_events);
+            part.fetch(of.partition, &self.world);
             let has_room = part.queue.len() <= max - (into.len() - before);
             let swaps = has_room && part.queue.len() > 1 && self.world.lock().strikes("batches out of order", 300);
             if swaps {

@@ -67,7 +67,7 @@ impl Member {
         let opened = Opened::of(Source::new(Box::new(world.clone()), &source, sink), habit.until, &executor)?;
         let shutdown = Shutdown::new();
         let run = Arc::new(Run::new(&loader, habit.until, &shutdown, clock.clone(), opened));
-        let (end_events, world, in_group) = (habit.until == Until::LogEnd, world.clone(), habit.in_group);
+        let (world, in_group) = (world.clone(), habit.in_group);
         let opened_clock = clock.clone();
         let open: Open<Client> = Box::new(move |assignment| {
             let own = match assignment {
@@ -75,7 +75,7 @@ impl Member {
                 Assignment::Topics(_) => None,
             };
             let in_group = own.is_none();
-            let client = Client::new(&world, number, in_group, end_events);
+            let client = Client::new(&world, number, in_group);
             let consumer = Consumer::new(client, opened_clock.clone(), own);
             if in_group {
                 consumer.subscribe(&[TOPIC.to_owned()])?;

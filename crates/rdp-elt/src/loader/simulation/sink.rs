@@ -11,7 +11,9 @@ use super::world::World;
 use crate::error::{Error, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRanges, TopicPartition};
-use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+use crate::sink::{
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo,
+};
 
 pub(super) struct FailingSink {
     pub(super) within: Arc<MemorySink>,

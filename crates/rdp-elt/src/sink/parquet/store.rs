@@ -152,9 +152,8 @@ impl Store {
             return false;
         };
         let partition = folder.file_name().and_then(|name| name.to_str()).and_then(layout::partition_of);
-        let is_in_place = folder.parent().is_some_and(|topic| {
-            topic.parent() == Some(&self.root) && topic_of(topic).is_some()
-        });
+        let is_in_place =
+            folder.parent().is_some_and(|topic| topic.parent() == Some(&self.root) && topic_of(topic).is_some());
         is_in_place && partition.is_some() && layout::start_of(name).is_some()
     }
 
@@ -164,9 +163,7 @@ impl Store {
         match read {
             // Not so where it is there and cannot be read, as a link to a disk that is not mounted, and where all of it is
             // gone.
-            Err(error)
-                if error.kind() == io::ErrorKind::NotFound && is_absent(folder) && !is_absent(&self.root) =>
-            {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(folder) && !is_absent(&self.root) => {
                 Ok(Vec::new())
             }
             read => read.map_err(|error| trouble::disk("list folder", folder, error)),

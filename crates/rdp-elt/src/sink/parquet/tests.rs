@@ -67,16 +67,75 @@ async fn a_truncated_file_is_named_and_stops_the_landing() {
 }
 
 #[tokio::test]
-async fn foreign_files_move_no_position_and_the_ledger_names_those_that_readers_would_see() {
+async fn foreign_files_move_no_position_and_those_that_readers_would_see_are_strays() {
     let (root, sink) = landing().await;
     let folder = file_at(root.path(), 0);
     let folder = folder.parent().expect("a folder");
     fs::write(folder.join("notes.txt"), "mine").expect("it can be written");
-    assert_eq!(sink.ledger("orders").await.expect("no reader globs it").len(), 1);
-    fs::write(folder.join("part-0.parquet"), "mine").expect("it can be written");
-    assert_eq!(sink.positions(&[orders()]).await.expect("it is not newest")[&orders()].position, 10);
-    let error = sink.ledger("orders").await.expect_err("readers glob it");
-    assert!(error.message().contains("part-0.parquet"), "{error:?}");
+    assert!(sink.strays().await.expect("listed").is_empty(), "no reader globs it");
+    let landed = file_at(root.path(), 0);
+    let topic = root.path().join("topic=orders");
+    let strays = [
+        folder.join("part-0.parquet"),
+        folder.join("old/00000000000000000000.parquet"),
+        topic.join("partition=00/00000000000000000000.parquet"),
+        topic.join("partition=0.bak/00000000000000000000.parquet"),
+        topic.join("00000000000000000000.parquet"),
+        root.path().join("all.parquet"),
+        root.path().join("copy/topic=orders/partition=0/00000000000000000000.parquet"),
+    ];
+    for (count, stray) in strays.iter().enumerate() {
+        fs::create_dir_all(stray.parent().expect("a folder")).expect("it can be made");
+        fs::copy(&landed, stray).expect("it can be copied");
+        let found = sink.strays().await.expect("listed");
+        assert_eq!(found.len(), count + 1, "{found:?}");
+        assert!(found.iter().any(|found| found.contains(&stray.display().to_string())), "{found:?}");
+    }
+    assert_eq!(sink.positions(&[orders()]).await.expect("none is newest")[&orders()].position, 10);
+    assert_eq!(sink.ledger("orders").await.expect("none landed").len(), 1);
+}
+
+#[tokio::test]
+async fn a_folder_that_is_there_and_cannot_be_read_is_not_an_empty_one() {
+    let (root, sink) = landing().await;
+    let partition = root.path().join("topic=orders/partition=0");
+    fs::rename(&partition, root.path().join("elsewhere")).expect("it can be moved");
+    // As to a disk that is not mounted.
+    std::os::unix::fs::symlink(root.path().join("not-mounted"), &partition).expect("it can be linked");
+    for sink in [&open(root.path()), &sink] {
+        sink.positions(&[orders()]).await.expect_err("the position is not known");
+        sink.ledger("orders").await.expect_err("neither is what landed");
+    }
+}
+
+#[tokio::test]
+async fn what_is_opened_to_be_read_stays_as_it_is() {
+    let root = TempDir::new().expect("a folder");
+    let place = root.path().join("nowhere");
+    let open_to_read = |place: &Path| ParquetSink::open_to_read(&place.display().to_string()).expect("opened");
+    assert!(open_to_read(&place).is_none() && !place.exists());
+
+    let (root, _) = landing().await;
+    let folder = file_at(root.path(), 0);
+    let leftover =
+        folder.with_file_name(format!("{}x{}", layout::temporary_prefix(0, &window().id), layout::TEMPORARY_SUFFIX));
+    fs::write(&leftover, "half").expect("it can be written");
+    let reader = open_to_read(root.path()).expect("it is there");
+    assert_eq!(reader.positions(&[orders()]).await.expect("read")[&orders()].position, 10);
+    assert!(leftover.exists(), "the reader cleans nothing up");
+    assert!(reader.open(&window()).await.is_err(), "and lands nothing");
+    open(root.path()).positions(&[orders()]).await.expect("read");
+    assert!(!leftover.exists(), "a writer does");
+}
+
+#[tokio::test]
+async fn a_pipe_in_the_place_of_a_landed_file_is_not_waited_for() {
+    let (root, sink) = landing().await;
+    let path = file_at(root.path(), 10);
+    let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(made.success());
+    let error = sink.ledger("orders").await.expect_err("it is no file");
+    assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
 }
 
 #[tokio::test]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use rdp_elt::kafka::WindowLimits;
 use rdp_elt::sink::MemorySink;
 use rdp_elt::{LoadEvent, Until};
-use rdp_testing::{Fault, KafkaCluster, TopicOptions};
+use rdp_testing::{Fault, KafkaCluster, KafkaServer, Record, TopicOptions};
 
 use super::{MODES, Produced, Running, assert_landed, eager, in_mode, landed, wait_until};
-use crate::{assert_source_changed, assert_tiles, loader, proxied_broker};
+use crate::{assert_source_changed, assert_tiles, land, loader, proxied_broker};
 
 #[test]
 #[ignore = "needs Apache Kafka"]
@@ -42,6 +42,36 @@ fn retention_that_overtakes_a_running_reader_stops_it_once_the_open_window_has_l
         let partition = format!("{}[0]", topic.name());
         assert_source_changed(&error, &[&partition, "[100, 250)", "begins at 250", "ends at 300"]);
         assert_landed(&sink, &topic, &produced);
+    }
+}
+
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_log_that_ends_with_markers_is_read_to_its_end_and_nobody_waits_for_them() {
+    let broker = KafkaServer::shared();
+    for group in MODES {
+        let (topic, sink) = (broker.create_topic("markers", 1), Arc::new(MemorySink::new()));
+        topic.transaction((0..5).map(|number| Record::new(number.to_string()))).commit();
+        topic.transaction((0..3).map(|number| Record::new(number.to_string()))).abort();
+        topic.wait_for_markers();
+        let waits = Arc::new(AtomicU64::new(0));
+        let count = waits.clone();
+        let loader = loader(in_mode(eager(&topic), &topic, group), &sink).with_observer(move |event| {
+            if let LoadEvent::Waiting { reason, .. } = event {
+                println!("waits: {reason}");
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let running = Running::start(loader, Until::Stopped);
+        running.wait_until_landed(&sink, &topic, 5);
+        // As long as it takes to be told of what does not come, and some.
+        thread::sleep(Duration::from_secs(23));
+        running.stop().expect("it stops");
+        assert_eq!(waits.load(Ordering::SeqCst), 0, "all has landed, and there is nothing to wait for");
+        assert_tiles(&sink, &topic, 0, 0, 10);
+        // Retention empties the log: nothing that was to land is gone.
+        topic.delete_records(0, 10);
+        land(in_mode(eager(&topic), &topic, group), &sink).expect("there is nothing to land");
     }
 }
 

@@ -9,7 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rdp_elt::kafka::{StartPosition, WindowLimits};
 use rdp_elt::load::{LoadOptions, LoadedRows};
-use rdp_elt::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo};
+use rdp_elt::sink::{
+    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo,
+};
 use rdp_elt::{LoadEvent, Loader, LoaderOptions, OffsetRanges, Result, TopicPartition, Until};
 use rdp_testing::KafkaServer;
 
