@@ -2,9 +2,10 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdp_elt::config::Config;
+use rdp_elt::sink::Sink;
 use rdp_elt::{LoadReport, Loader, Shutdown, Until};
 use serde_json::json;
 
@@ -48,7 +49,10 @@ pub(super) async fn land(
     shutdown: &Shutdown,
     screen: &Screen,
 ) -> Result<Landed, Failure> {
-    let sink = config.open_sink()?;
+    let Some(sink) = open_sink(config, until, shutdown, screen).await? else {
+        let sink = config.sink_config().map_or_else(String::new, |sink| sink.url().to_owned());
+        return Ok(Landed { report: LoadReport::default(), time: Duration::ZERO, file_count: 0, sink });
+    };
     let name = sink.describe();
     let progress = Arc::new(Progress::start(screen));
     let observer = progress.clone();
@@ -70,6 +74,34 @@ pub(super) async fn land(
     };
     let (time, file_count) = progress.finish();
     Ok(Landed { report: report?, time, file_count, sink: name })
+}
+
+/// Opens the sink, and tries again as long as that may pass, as a disk that comes back. `None` where it was stopped meanwhile.
+async fn open_sink(
+    config: &Config,
+    until: Until,
+    shutdown: &Shutdown,
+    screen: &Screen,
+) -> Result<Option<Arc<dyn Sink>>, Failure> {
+    let give_up_after = config.loader_options().give_up_after;
+    let patience = give_up_after.or((until == Until::LogEnd).then_some(BOUNDED_PATIENCE));
+    let (began, mut told_at) = (Instant::now(), None::<Instant>);
+    loop {
+        match config.open_sink() {
+            Ok(sink) => return Ok(Some(sink)),
+            Err(error) if error.is_retryable() && patience.is_none_or(|limit| began.elapsed() < limit) => {
+                if shutdown.is_requested() {
+                    return Ok(None);
+                }
+                if told_at.is_none_or(|told_at| told_at.elapsed() > TELL_EVERY) {
+                    told_at = Some(Instant::now());
+                    screen.say(format_args!("waiting for the landing: {error}"));
+                }
+                tokio::time::sleep(Duration::from_millis(500)).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// Waits until the run was asked to end, has had a moment for it, and has not even begun to read: it waits for brokers, and
@@ -145,3 +177,7 @@ fn next_command(config: &Config, path: &Path) -> String {
 const MOMENT: Duration = Duration::from_secs(1);
 /// How much later than a signal its consequence may come.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+/// How long a bounded run waits for its landing where the config does not say.
+const BOUNDED_PATIENCE: Duration = Duration::from_secs(300);
+/// How often it is told of.
+const TELL_EVERY: Duration = Duration::from_secs(20);

@@ -50,6 +50,8 @@ pub(crate) fn from_look_up(doing: &str, code: Code, reason: Option<&str>) -> Err
             | Code::InvalidRecord
             | Code::InvalidRequest
             | Code::Outdated
+            // librdkafka's own, where an answer names no broker to go on with: what we ask is well-formed.
+            | Code::InvalidArgument
     );
     if !is_garbled {
         return from_code(doing, code, reason);
@@ -257,7 +259,8 @@ mod tests {
     #[test]
     fn what_a_look_up_cannot_read_is_no_answer_and_what_it_is_told_is() {
         let kind = |code| from_look_up("list topics", code, None).kind();
-        for code in [Code::BadMessage, Code::Underflow, Code::InvalidRequest, Code::Inconsistent] {
+        for code in [Code::BadMessage, Code::Underflow, Code::InvalidRequest, Code::Inconsistent, Code::InvalidArgument]
+        {
             assert_eq!(kind(code), ErrorKind::Unavailable, "{code}");
         }
         assert_eq!(kind(Code::TopicAuthorizationFailed), ErrorKind::Denied);

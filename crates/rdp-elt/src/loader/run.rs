@@ -63,10 +63,11 @@ impl Run {
         let builder = builder_of(loader);
         let mut patience = Patience::new(&options_of(loader, until), clock.clone());
         let opened = loop {
-            let (builder, sink) = (builder.clone(), loader.sink.clone());
+            let (builder, sink, patient_for) = (builder.clone(), loader.sink.clone(), loader.options.give_up_after);
             let executor = Executor::Runtime(Handle::current());
-            let opening =
-                tokio::task::spawn_blocking(move || Opened::of(Source::connect(&builder, sink)?, until, &executor));
+            let opening = tokio::task::spawn_blocking(move || {
+                Opened::of(Source::connect(&builder, sink, patient_for)?, until, &executor)
+            });
             match opening.await.map_err(|cause| Error::internal("connect to the source").with_source(cause))? {
                 Ok(opened) => break opened,
                 Err(error) => {

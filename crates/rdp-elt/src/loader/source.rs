@@ -41,8 +41,14 @@ pub(super) struct Start {
 pub(super) type Starts = BTreeMap<TopicPartition, Start>;
 
 impl Source {
-    pub(super) fn connect(builder: &KafkaConsumerBuilder, sink: Arc<dyn Sink>) -> Result<Self> {
-        let cluster = Cluster::connect_within(builder, LOOK_UP_TIMEOUT)?;
+    /// Connects. `patience`: how long the run has it with brokers, where it gives up.
+    pub(super) fn connect(
+        builder: &KafkaConsumerBuilder,
+        sink: Arc<dyn Sink>,
+        patience: Option<Duration>,
+    ) -> Result<Self> {
+        let timeout = patience.map_or(LOOK_UP_TIMEOUT, |patience| patience.clamp(SHORTEST_LOOK_UP, LOOK_UP_TIMEOUT));
+        let cluster = Cluster::connect_within(builder, timeout)?;
         Ok(Self::new(Box::new(cluster), builder, sink))
     }
 
@@ -364,3 +370,5 @@ fn describe(log: &Watermarks) -> String {
 
 /// A lane polls nothing while it looks up: shorter by far than what a group bears with.
 const LOOK_UP_TIMEOUT: Duration = Duration::from_secs(10);
+/// Brokers that are well need no longer, as a rule.
+const SHORTEST_LOOK_UP: Duration = Duration::from_secs(2);

@@ -5,6 +5,7 @@
 //! one of the tail (indexes and footer) computed with its own eight digits as zeros. The tail is small, so that reading a
 //! position back can afford to verify it; the audit verifies both.
 
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,11 +28,11 @@ pub(super) struct Place {
     pub(super) window: WindowId,
 }
 
-/// A file being written. It takes a name on the disk when there is something worth writing, so that many partitions
-/// with little data hold no file handles, and a discarded window leaves no trace.
+/// A file being written. It takes a name on the disk when there is something worth writing, and is open only while it is
+/// written to, so that many partitions hold no file handles; and a discarded window leaves no trace.
 pub(super) struct UnsealedFile {
     place: Place,
-    file: Option<NamedTempFile>,
+    file: Option<TempPath>,
     pending: Vec<u8>,
     data: crc32fast::Hasher,
     data_length: u64,
@@ -75,7 +76,7 @@ impl UnsealedFile {
     /// Where it is being written, for errors.
     pub(super) fn path(&self) -> PathBuf {
         match &self.file {
-            Some(file) => file.path().to_owned(),
+            Some(file) => file.to_path_buf(),
             None => self.place.store.root().to_owned(),
         }
     }
@@ -97,8 +98,7 @@ impl UnsealedFile {
         }
         self.place.start = start;
         if let Some(file) = self.file.take() {
-            let (file, path) = file.into_parts();
-            self.file = Some(NamedTempFile::from_parts(file, self.place.store.restart(path, start)?));
+            self.file = Some(self.place.store.restart(file, start)?);
         }
         Ok(())
     }
@@ -120,25 +120,28 @@ impl UnsealedFile {
         tail[digits].copy_from_slice(sum.as_bytes());
 
         let length = self.data_length + tail.len() as u64;
-        self.spill().map_err(|error| unwrap_io("write a landed file", &self.path(), error))?;
-        let Some(file) = self.file.take() else {
-            return Err(Error::internal("a sealed file is not on the disk"));
-        };
+        let file = self.append().map_err(|error| unwrap_io("write a landed file", &self.path(), error))?;
         Ok(SealedFile { file, length })
     }
 
     fn spill(&mut self) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) => file,
-            none => {
+        self.file = Some(self.append()?.into_temp_path());
+        Ok(())
+    }
+
+    /// Writes what is pending behind what the disk has.
+    fn append(&mut self) -> io::Result<NamedTempFile> {
+        let mut file = match self.file.take() {
+            Some(path) => NamedTempFile::from_parts(OpenOptions::new().append(true).open(&path)?, path),
+            None => {
                 let Place { store, topic_partition, start, window } = &self.place;
-                none.insert(store.temporary(topic_partition, *start, window).map_err(into_io)?)
+                store.temporary(topic_partition, *start, window).map_err(into_io)?
             }
         };
         // `NamedTempFile`'s own `Write` puts the path into the error and loses its code.
         file.as_file_mut().write_all(&self.pending)?;
         self.pending.clear();
-        Ok(())
+        Ok(file)
     }
 }
 

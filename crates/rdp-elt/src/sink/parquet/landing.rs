@@ -207,16 +207,21 @@ pub(super) fn in_parallel<T: Send, R: Send>(
     let (waiting, done) = (Mutex::new(each.into_iter().enumerate()), Mutex::new(Vec::new()));
     let failed = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|| {
-                while !failed.load(Ordering::Relaxed) {
-                    let Some((place, one)) = lock(&waiting).next() else { break };
-                    let result = act(one);
-                    failed.fetch_or(result.is_err(), Ordering::Relaxed);
-                    lock(&done).push((place, result));
-                }
-            });
+        let work = || {
+            while !failed.load(Ordering::Relaxed) {
+                let Some((place, one)) = lock(&waiting).next() else { break };
+                let result = act(one);
+                failed.fetch_or(result.is_err(), Ordering::Relaxed);
+                lock(&done).push((place, result));
+            }
+        };
+        for _ in 1..threads {
+            // Where no thread can be had, those that are there do it all.
+            if std::thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
         }
+        work();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(place, _)| *place);

@@ -471,11 +471,24 @@ fn local_folder(url_or_path: &str) -> Result<PathBuf> {
     }
 }
 
+/// Starts what blocks. The runtime panics where it has no thread for it and can have none.
+fn on_thread_of<R: Send + 'static>(
+    runtime: &tokio::runtime::Handle,
+    act: impl FnOnce() -> Result<R> + Send + 'static,
+) -> Result<tokio::task::JoinHandle<Result<R>>> {
+    let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.spawn_blocking(act)));
+    started.map_err(|_| {
+        Error::unavailable("start a thread to land with: there is none to be had").with_help(
+            "raise the number of processes that the user may have (ulimit -u), or the container's limit of them",
+        )
+    })
+}
+
 /// Runs what blocks off the async threads; in place where no runtime is at hand.
 async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
     match tokio::runtime::Handle::try_current() {
         Err(_) => act(),
-        Ok(runtime) => match runtime.spawn_blocking(act).await {
+        Ok(runtime) => match on_thread_of(&runtime, act)?.await {
             Ok(result) => result,
             Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
             Err(error) => Err(Error::unavailable("the process is shutting down").with_source(error)),

@@ -329,6 +329,54 @@ async fn memory_past_the_cap_is_written_out_and_what_lands_is_the_same() {
 }
 
 #[tokio::test]
+async fn few_large_rows_are_encoded_as_soon_as_many_small_ones() {
+    let root = TempDir::new().expect("a folder");
+    let sink = open(root.path());
+    let mut landing = Sink::open(&sink, &window()).await.expect("it opens");
+    let large = vec![7; 1 << 20];
+    for start in (0..120).step_by(4) {
+        let offsets: Vec<i64> = (start..start + 4).collect();
+        let mut loaded = rows(&orders(), &offsets);
+        let place = loaded.rows.schema().index_of("_kafka_key").expect("a column");
+        let mut columns = loaded.rows.columns().to_vec();
+        columns[place] = Arc::new(arrow::array::BinaryArray::from_iter_values(offsets.iter().map(|_| &large)));
+        loaded.rows = RecordBatch::try_new(loaded.rows.schema(), columns).expect("rows");
+        landing.append(&loaded).await.expect("it takes rows");
+        // Rows that wait together have to stay far below the 2 GiB of one column, too.
+        assert!(landing.memory_bytes() < 48 << 20, "it holds {} bytes", landing.memory_bytes());
+    }
+    let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(0, 120).expect("a range"))]);
+    landing.commit(&ranges).await.expect("it lands");
+    let entry = sink.ledger("orders").await.expect("it reads").remove(0);
+    assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..120).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_window_holds_no_file_open_however_many_partitions_it_has() {
+    let root = TempDir::new().expect("a folder");
+    let options = ParquetSinkOptions { memory_bytes: 1, ..Default::default() };
+    let sink = ParquetSink::open(&root.path().display().to_string(), options).expect("it opens");
+    let mut landing = Sink::open(&sink, &window()).await.expect("it opens");
+    let partitions: Vec<_> = (0..60).map(|partition| TopicPartition::new("orders", partition)).collect();
+    for start in [0, 5_000] {
+        let offsets: Vec<i64> = (start..start + 5_000).collect();
+        for partition in &partitions {
+            landing.append(&rows(partition, &offsets)).await.expect("it takes rows");
+        }
+    }
+    let is_ours = |link: &Path| fs::read_link(link).is_ok_and(|file| file.starts_with(root.path()));
+    let open = fs::read_dir("/proc/self/fd")
+        .expect("it lists")
+        .filter(|link| link.as_ref().is_ok_and(|link| is_ours(&link.path())));
+    assert_eq!(open.count(), 0, "files are open");
+    let range = OffsetRange::new(0, 10_000).expect("a range");
+    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.expect("it lands");
+    for entry in sink.ledger("orders").await.expect("it reads") {
+        assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..10_000).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test]
 async fn many_partitions_side_by_side_land_as_one_row_group_each() {
     let root = TempDir::new().expect("a folder");
     let sink = open(root.path());

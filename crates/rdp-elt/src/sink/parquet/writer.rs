@@ -145,10 +145,8 @@ impl PartitionWriter {
 
     /// Whether what is staged is worth its way: a row group is opened for rows that take more memory than it would.
     fn is_worth_encoding(&self) -> bool {
-        match self.arrow.in_progress_rows() {
-            0 => self.staged_bytes >= self.uncounted_bytes && self.staged_rows >= STRIDE_ROWS,
-            _ => self.staged_rows >= STRIDE_ROWS,
-        }
+        let is_stride = self.staged_rows >= STRIDE_ROWS || self.staged_bytes >= STRIDE_BYTES;
+        is_stride && (self.arrow.in_progress_rows() > 0 || self.staged_bytes >= self.uncounted_bytes)
     }
 
     /// Encodes what has been staged.
@@ -234,3 +232,6 @@ fn rows_bytes(rows: &RecordBatch) -> usize {
 
 /// Rows that are encoded at a time: enough to be worth the way through every column, few enough to stay in the cache.
 const STRIDE_ROWS: usize = 4096;
+/// And so many bytes of rows are enough, however few rows they are: together they have to stay below the 2 GiB that a column
+/// may have, and in memory that was meant for them.
+const STRIDE_BYTES: usize = 16 << 20;
