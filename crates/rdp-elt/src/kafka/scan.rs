@@ -53,7 +53,7 @@ pub(crate) fn scan_offsets(
 }
 
 /// What librdkafka may hold: nothing is kept of the records, so little is enough.
-const QUEUE_BYTES: usize = 8 << 20;
+const QUEUE_BYTES: usize = 2 << 20;
 
 struct Scan {
     config: ClientConfig,

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker};
+use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker, audit_landing};
 use rdp_elt::kafka::{KafkaConsumerBuilder, WindowLimits};
 use rdp_elt::load::LoadOptions;
 use rdp_elt::sink::{
     Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, ParquetSink, ParquetSinkOptions,
-    Sink, SourceIdentity, WindowInfo,
+    Sink, SourceIdentity, WindowId, WindowInfo,
 };
-use rdp_elt::{Loader, Result, Shutdown, TopicPartition, Until};
+use rdp_elt::{Loader, OffsetRange, Result, Shutdown, TopicPartition, Until};
 use rdp_testing::{KafkaServer, Record, Topic, TopicOptions};
 
 use crate::{block_on, land, source};
@@ -204,4 +204,104 @@ fn what_the_group_was_told_shows_that_the_newest_of_a_landing_is_gone() {
     assert_eq!(audited(&other), []);
     load(&sink);
     assert_eq!(audited(&sink), [], "it landed again");
+}
+
+/// A landing of a hundred million records in one partition, a marker behind each thousand, that is nowhere.
+struct Endless;
+
+impl Endless {
+    const COMMITS: i64 = 100;
+    const RECORDS: i64 = 1_000_000;
+
+    fn position() -> LandedPosition {
+        let (window, source) = (Some(WindowId::generate()), SourceIdentity::default());
+        LandedPosition { position: Self::COMMITS * Self::RECORDS, window, source, newest: None }
+    }
+}
+
+#[async_trait]
+impl Sink for Endless {
+    fn describe(&self) -> String {
+        "nowhere".to_owned()
+    }
+
+    async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        Ok(of.iter().map(|of| (of.clone(), Self::position())).collect())
+    }
+
+    async fn claim(&self, _: &Claim) -> Result<()> {
+        unreachable!("an audit claims nothing")
+    }
+
+    async fn claimed(&self, _: &str) -> Result<Claimed> {
+        Ok(Claimed::default())
+    }
+
+    async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {
+        unreachable!("an audit lands nothing")
+    }
+
+    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
+        let entry = |commit: i64| LedgerEntry {
+            topic_partition: TopicPartition::new(topic, 0),
+            range: OffsetRange::new(commit * Self::RECORDS, (commit + 1) * Self::RECORDS).expect("a range"),
+            record_count: Self::RECORDS as u64 / 1_000 * 999,
+            quarantined_count: 0,
+            tombstone_count: 0,
+            window: WindowId::generate(),
+            source: SourceIdentity::default(),
+            newest: None,
+            location: String::new(),
+        };
+        Ok((0..Self::COMMITS).map(entry).collect())
+    }
+
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
+        let offsets = (entry.range.start()..entry.range.end()).filter(|offset| offset % 1_000 != 999).collect();
+        Ok(LandedRows { offsets, ..LandedRows::default() })
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+}
+
+#[test]
+fn an_audit_of_a_hundred_million_records_takes_less_than_200_megabytes() {
+    const ALONE: &str = "RDP_AUDIT_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        let report = block_on(audit_landing(&Endless, &["orders".to_owned()])).expect("audited");
+        assert!(report.is_clean() && report.totals().holes.unchecked == 100_000, "{:?}", report.totals());
+        return;
+    }
+    // In a process of its own: what others hold does not count.
+    let name = "audit::an_audit_of_a_hundred_million_records_takes_less_than_200_megabytes";
+    let child = std::process::Command::new(std::env::current_exe().expect("this binary"))
+        .args(["--exact", name, "--include-ignored"])
+        .env(ALONE, "yes")
+        .spawn()
+        .expect("it starts");
+    let (peak, outcome) = peak_of(child);
+    assert!(outcome.success(), "{outcome}");
+    println!("peak: {} MB", peak / 1_000_000);
+    assert!(peak < 200_000_000, "it took {peak} bytes");
+}
+
+/// The most memory that a process has held when it ends, in bytes, and how it ended.
+fn peak_of(mut child: std::process::Child) -> (u64, std::process::ExitStatus) {
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let told = text.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB")?.parse().ok());
+        peak = peak.max(told.map_or(0, |kilobytes: u64| kilobytes * 1024));
+        if let Some(outcome) = child.try_wait().expect("it can be waited for") {
+            return (peak, outcome);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
