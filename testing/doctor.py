@@ -257,6 +257,28 @@ def bit_flipped(file):
     file.path = None
 
 
+def oldest_file_lost(file):
+    min(file.path.parent.glob("*.parquet")).unlink()
+    file.path = None
+
+
+def newest_file_lost(file):
+    max(file.path.parent.glob("*.parquet")).unlink()
+    file.path = None
+
+
+def file_copied_into_a_foreign_folder(file):
+    folder = file.path.parent.with_name(file.path.parent.name.replace("=", "=0"))
+    folder.mkdir()
+    file.write(folder / file.path.name)
+    file.path = None
+
+
+def file_copied_to_the_root(file):
+    file.write(file.path.parent.parent.parent / "all.parquet")
+    file.path = None
+
+
 NOT_BUGS = {"main", "seal"}
 BUGS = {
     name: bug

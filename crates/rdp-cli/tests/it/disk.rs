@@ -114,6 +114,36 @@ fn a_foreign_file_is_named_by_the_audit() {
 
 #[test]
 #[ignore = "needs a broker"]
+fn what_was_removed_is_found_until_somebody_says_that_it_was_meant() {
+    let (topic, config) = landed("removed", 600);
+    let oldest = config.landed_files().into_iter().min().expect("a file");
+    let away = config.landing().with_extension("away");
+    fs::rename(&oldest, &away).expect("it can be moved");
+    let audit = rdp("audit").arg(config.path()).run(LIMIT);
+    assert_eq!(audit.code(), Some(NOT_CLEAN), "{}{}", audit.stdout, audit.stderr);
+    assert!(audit.stdout.contains("--allow-removed"), "{}", audit.stdout);
+    rdp("audit").arg("--allow-removed").arg(config.path()).run(LIMIT).assert_success();
+    fs::rename(&away, &oldest).expect("it can be moved back");
+    topic.produce(orders(9, 10));
+    end_well(&config);
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn who_only_looks_makes_nothing() {
+    let topic = KafkaServer::shared().create_topic("looked-at", 1);
+    topic.produce(orders(1, 10));
+    let config = RdpConfig::orders(&topic);
+    let positions = rdp("positions").arg(config.path()).run(LIMIT);
+    positions.assert_success();
+    let audit = rdp("audit").arg(config.path()).run(LIMIT);
+    assert_eq!(audit.code(), Some(CONFIG), "{}{}", audit.stdout, audit.stderr);
+    assert!(audit.stderr.contains("there is no landing"), "{}", audit.stderr);
+    assert!(!config.landing().exists(), "somebody made the landing");
+}
+
+#[test]
+#[ignore = "needs a broker"]
 fn a_newest_file_that_was_cut_short_stops_the_loader_and_is_named() {
     let (topic, config) = landed("cut", 600);
     let newest = newest(&config);
@@ -273,6 +303,8 @@ impl Drop for SmallDisk {
     }
 }
 
+const NOT_CLEAN: i32 = 3;
+const CONFIG: i32 = 10;
 const UNAVAILABLE: i32 = 12;
 const DENIED: i32 = 11;
 const DATA: i32 = 13;

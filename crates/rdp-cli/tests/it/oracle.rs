@@ -74,7 +74,8 @@ const FOUND: &str = "found";
 const NOT_FOUND: &str = "-";
 
 /// What the audit's findings are called; the first that it says is the one that counts.
-const FINDINGS: [&str; 12] = [
+const FINDINGS: [&str; 14] = [
+    "stray",
     "damaged",
     "not RDP's",
     "mixed source",
@@ -87,4 +88,5 @@ const FINDINGS: [&str; 12] = [
     "beyond log end",
     "unexplained",
     "unreadable",
+    "removed",
 ];
