@@ -244,7 +244,7 @@ impl FindingKind {
                 "the log was truncated or re-created: find out why before landing goes on, then land it in a new landing"
             }
             FindingKind::Overtaken => {
-                "these records are gone: raise the topic's retention or run the loader more often"
+                "what was there is gone, records or markers of transactions: raise the topic's retention or run the loader more often"
             }
             FindingKind::Unexplained => {
                 "keep landing and topic as they are and report a bug; land the range again into a new landing"

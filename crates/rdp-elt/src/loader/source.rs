@@ -341,7 +341,7 @@ fn overtaken(partition: &TopicPartition, position: i64, log: Watermarks) -> Erro
         ErrorKind::SourceChanged,
         format!(
             "retention overtook the reader: {partition} landed up to {position}, but the log now begins at {low} and \
-             ends at {high}; records in [{position}, {low}) that were not landed are gone"
+             ends at {high}; what was in [{position}, {low}) is gone, records that were not landed or markers of transactions"
         ),
     )
     .with_help(
