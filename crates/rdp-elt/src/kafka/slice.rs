@@ -4,6 +4,7 @@ use std::ffi::CStr;
 use std::ops::Range;
 use std::ptr::NonNull;
 
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as native;
 
 use super::fetcher::{Event, Fetched};
@@ -82,7 +83,7 @@ impl Fetched for Message {
         // SAFETY: payload and length belong together, and live as long as the message.
         let text = unsafe { bytes(self.native().payload.cast(), self.native().len) };
         let text = text.map(|text| String::from_utf8_lossy(text).into_owned()).unwrap_or_default();
-        Event::Failed(self.native().err.into(), text)
+        Event::Failed(told_by(self.native().err.into(), &text), text)
     }
 
     fn partition(&self) -> i32 {
@@ -161,6 +162,13 @@ impl Drop for Message {
         // SAFETY: the message is ours and is destroyed once.
         unsafe { native::rd_kafka_message_destroy(self.0.as_ptr()) }
     }
+}
+
+/// What an error event says. That the log was cut librdkafka says in words alone: by its code, the position was left to it to
+/// choose, as where it asked for an offset that the log does not have.
+fn told_by(code: RDKafkaErrorCode, text: &str) -> RDKafkaErrorCode {
+    let is_cut = code == RDKafkaErrorCode::AutoOffsetReset && text.contains("truncation detected");
+    if is_cut { RDKafkaErrorCode::LogTruncation } else { code }
 }
 
 /// The bytes at a place of librdkafka's: null and empty are different.

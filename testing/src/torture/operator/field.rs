@@ -26,7 +26,7 @@ pub(super) struct Field {
     pub(super) model: Model,
     pub(super) ground: Ground,
     pub(super) next_id: u64,
-    /// Oldest files were removed: what an audit makes of that is not judged here.
+    /// Landed files were removed, and an audit has to be told that it was on purpose.
     pub(super) is_thinned: bool,
     /// Runs in a row that rightly refused.
     pub(super) refusals: u32,
@@ -132,7 +132,6 @@ impl Field {
             Operation::RemoveOldest(partition, count) => {
                 let partition = self.number(partition);
                 let count = usize::from(count).min(self.file_count(partition).saturating_sub(1));
-                self.is_thinned |= count > 0;
                 return self.remove_files(partition, count, true);
             }
             Operation::RemoveNewest(partition, count) => {
@@ -230,6 +229,7 @@ impl Field {
             let path = self.home.landing().join(name);
             fs::remove_file(&path).unwrap_or_else(|error| panic!("remove {}: {error}", path.display()));
         }
+        self.is_thinned |= !removed.is_empty();
         (!removed.is_empty()).then(|| format!("partition {partition}: files at {removed:?} removed"))
     }
 
