@@ -64,7 +64,12 @@ fn value_of(expression: &str, variable: &dyn Fn(&str) -> Option<String>) -> Resu
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     if !is_name {
-        return Err(format!("{name:?} is no name of an environment variable: letters, digits and _ only"));
+        // It may be a default, which may be a secret, that lost the sign before it.
+        return Err(
+            "what stands in ${ } is no name of an environment variable, which has letters, digits and _ only; a \
+                    default comes behind :-"
+                .to_owned(),
+        );
     }
     match (variable(name), default) {
         (Some(value), None) => Ok(value),

@@ -169,6 +169,16 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Notes that a key that is somebody else's has no value of a form that a setting has.
+    pub(super) fn valueless(&self, key: &str, written: &Value) {
+        self.mistakes.add_valueless(&self.name, key, written);
+    }
+
+    /// Notes that the value of a key that is somebody else's is wrong.
+    pub(super) fn refused(&self, key: &str, written: &Value, problem: impl Into<String>) {
+        self.mistakes.add(&join(&self.name, key), Some(written), problem);
+    }
+
     /// Notes that something inside the key's value is wrong, which the problem names by itself.
     pub(super) fn wrong_inside<T>(&self, key: &str, problem: impl Into<String>) -> Option<T> {
         self.mistakes.add(&join(&self.name, key), None, problem);
@@ -187,11 +197,16 @@ impl<'a> Section<'a> {
         self.table.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
     }
 
+    /// Every key with its value as it is written, in the order of [`entries`](Self::entries).
+    pub(super) fn written_entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.written.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+    }
+
     /// Notes the keys that nobody asked for. To be called when all were read.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
-        for (key, _) in self.entries().filter(|(key, _)| !asked.contains(key)) {
-            self.mistakes.add_unknown(&self.name, key, asked.clone());
+        for (key, value) in self.entries().filter(|(key, _)| !asked.contains(key)) {
+            self.mistakes.add_unknown(&self.name, key, value, asked.clone());
         }
     }
 
