@@ -1,6 +1,6 @@
 //! `rdp schema`: samples the topics and prints the landing schema to paste into the config.
 
-use rdp_elt::config::Config;
+use rdp_elt::config::{Config, literal};
 use rdp_elt::load::infer_schema;
 use rdp_elt::{Error, Schema};
 use serde_json::{Map, Value};
@@ -51,9 +51,16 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
     Ok(())
 }
 
+/// The fields as a config has them, in which a name may look like a variable.
 fn fields(schema: &Schema) -> Result<Vec<Map<String, Value>>, Error> {
-    serde_json::from_str(&schema.to_json())
-        .map_err(|error| Error::internal("read a schema's own form").with_source(error))
+    let mut fields: Vec<Map<String, Value>> = serde_json::from_str(&schema.to_json())
+        .map_err(|error| Error::internal("read a schema's own form").with_source(error))?;
+    for value in fields.iter_mut().flat_map(Map::values_mut) {
+        if let Value::String(text) = value {
+            *text = literal(text);
+        }
+    }
+    Ok(fields)
 }
 
 /// `[load]` with one field a line. JSON's text and flags are TOML's too, but for one sign that TOML wants escaped.

@@ -12,8 +12,13 @@ use crate::load::{Format, LoadOptions, OnError, RecordLoader, UnknownFields};
 use crate::schema::Schema;
 
 /// Reads `[load]`. With no schema the format is raw.
-pub(super) fn read(section: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<LoadOptions> {
-    let schema = read_schema(section, folder);
+pub(super) fn read(
+    section: &Section<'_>,
+    completeness: Completeness,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<LoadOptions> {
+    let schema = read_schema(section, folder, variable);
     let has_schema = section.has("schema") || section.has("schema_file");
     let format = section.choice("format", &[("json", Format::Json), ("raw", Format::Raw)]);
     let unknown_fields = section.choice(
@@ -53,7 +58,7 @@ pub(super) fn read(section: &Section<'_>, completeness: Completeness, folder: &P
     Some(options)
 }
 
-fn read_schema(section: &Section<'_>, folder: &Path) -> Option<Schema> {
+fn read_schema(section: &Section<'_>, folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Option<Schema> {
     let inline = section.value("schema");
     let file = section.text("schema_file", "a path, from this file's folder on");
     let (key, fields) = match (inline, file) {
@@ -62,7 +67,7 @@ fn read_schema(section: &Section<'_>, folder: &Path) -> Option<Schema> {
         }
         (Some(fields), None) => ("schema", fields.clone()),
         (None, Some(file)) => match schema_in(&folder.join(file)) {
-            Ok(fields) => ("schema_file", fields),
+            Ok(fields) => ("schema_file", section.expanded("schema_file", &fields, variable)),
             Err(error) => return section.wrong("schema_file", told(&error)),
         },
         (None, None) => return None,

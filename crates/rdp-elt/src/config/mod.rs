@@ -28,6 +28,7 @@ use crate::load::LoadOptions;
 use crate::loader::{Loader, LoaderOptions, Outlook};
 use crate::sink::{MemorySink, Sink};
 
+pub use expand::literal;
 use mistake::Mistakes;
 pub use redirect::{Redirection, redirected_config};
 use section::Section;
@@ -243,9 +244,9 @@ fn read_tree(
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config> {
     let mistakes = Mistakes::default();
-    let expanded = expand::expand(written, variable, &mistakes);
+    let expanded = expand::expand("", written, variable, &mistakes);
     let root = Section::root(&expanded, written, &mistakes);
-    let config = read(&root, completeness, origin.folder);
+    let config = read(&root, completeness, origin.folder, variable);
     root.finish();
     match (config, mistakes.into_error(origin.name)) {
         (_, Some(error)) => Err(error),
@@ -255,10 +256,15 @@ fn read_tree(
 }
 
 /// Reads every section, so that every mistake is found; the config is there only where all of it is.
-fn read(root: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<Config> {
+fn read(
+    root: &Section<'_>,
+    completeness: Completeness,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<Config> {
     let source = source::read(&root.required_section("source"));
     let limits = loader::read_window(&root.section("window"));
-    let load = load::read(&root.section("load"), completeness, folder);
+    let load = load::read(&root.section("load"), completeness, folder, variable);
     let loader = loader::read_loader(&root.section("loader"));
     let sink = sink::read(&root.section("sink"), completeness);
     Some(Config { source: source?, limits, load: load?, loader, sink: sink? })

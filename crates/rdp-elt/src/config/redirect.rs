@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::parse_file;
+use super::{literal, parse_file};
 use crate::error::{Error, Result};
 
 /// Where a config is turned to.
@@ -38,7 +38,7 @@ fn redirected(written: &Value, to: &Redirection<'_>) -> Value {
     source.insert("topics".to_owned(), json!([to.topic]));
     let mut sink = written["sink"]["parquet"].as_object().cloned().unwrap_or_default();
     // A folder's name may hold what the file takes for a variable.
-    let url = format!("file:{}", to.landing.display()).replace("${", "$${");
+    let url = literal(&format!("file:{}", to.landing.display()));
     sink.insert("url".to_owned(), url.into());
     let loader = written.get("loader").cloned().unwrap_or_else(|| json!({}));
     json!({ "source": source, "window": to.window, "load": to.load, "loader": loader, "sink": { "parquet": sink } })

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::expand::expand;
 use super::mistake::{Mistakes, join, nearest};
 
 /// One table of the config, under its full name.
@@ -74,6 +75,11 @@ impl<'a> Section<'a> {
         self.asked.borrow_mut().push(key);
         self.mistakes.know(join(&self.name, key));
         self.table.and_then(|table| table.get(key))
+    }
+
+    /// A tree that a file gives in place of a key's value, with its variables replaced.
+    pub(super) fn expanded(&self, key: &str, tree: &Value, variable: &dyn Fn(&str) -> Option<String>) -> Value {
+        expand(&join(&self.name, key), tree, variable, self.mistakes)
     }
 
     /// Text.
