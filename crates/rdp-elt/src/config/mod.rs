@@ -146,13 +146,10 @@ impl Config {
     /// a Tokio runtime.
     ///
     /// # Errors
-    /// As [`Loader::foresee`], and as [`open_sink`](Config::open_sink).
+    /// As [`Loader::foresee`], and as [`open_landing`](Config::open_landing).
     pub fn foresee(&self) -> Result<Outlook> {
-        let sink = match &self.sink {
-            Some(sink) if !sink.is_there() => Arc::new(MemorySink::new()),
-            _ => self.open_sink()?,
-        };
-        Loader::new(self.source(), self.load_options(), sink)
+        let landing = self.open_landing()?.unwrap_or_else(|| Arc::new(MemorySink::new()));
+        Loader::new(self.source(), self.load_options(), landing)
             .with_limits(self.limits())
             .with_options(self.loader_options())
             .foresee()

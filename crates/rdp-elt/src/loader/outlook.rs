@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 
+use super::Loader;
 use super::executor::Executor;
 use super::run::builder_of;
 use super::source::Source;
-use super::Loader;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
-use crate::sink::{Claim, LandedPosition, Landing, LedgerEntry, Sink, WindowInfo};
+use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Sink, WindowInfo};
 
 /// Where a run would begin and end, as of now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,8 +77,8 @@ impl Sink for Beside {
         Ok(())
     }
 
-    async fn partition_count(&self, topic: &str) -> Result<Option<i32>> {
-        self.sink.partition_count(topic).await
+    async fn claimed(&self, topic: &str) -> Result<Claimed> {
+        self.sink.claimed(topic).await
     }
 
     async fn open(&self, _window: &WindowInfo) -> Result<Box<dyn Landing>> {
@@ -89,7 +89,15 @@ impl Sink for Beside {
         self.sink.ledger(topic).await
     }
 
-    async fn landed_offsets(&self, entry: &LedgerEntry) -> Result<Vec<i64>> {
-        self.sink.landed_offsets(entry).await
+    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
+        self.sink.landed_rows(entry).await
+    }
+
+    async fn topics(&self) -> Result<Vec<String>> {
+        self.sink.topics().await
+    }
+
+    async fn strays(&self) -> Result<Vec<String>> {
+        self.sink.strays().await
     }
 }
