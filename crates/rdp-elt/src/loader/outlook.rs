@@ -33,7 +33,7 @@ impl Loader {
     pub fn foresee(&self) -> Result<Outlook> {
         let executor = Executor::Runtime(Handle::current());
         let beside = Arc::new(Beside { sink: self.sink.clone(), claims: Mutex::default() });
-        let source = Source::connect(&builder_of(self), beside)?;
+        let source = Source::connect(&builder_of(self), beside, self.options.give_up_after)?;
         let present = source.partitions()?;
         let ends = source.log_ends(&present)?;
         let starts = source.starts(&present, &executor)?;
