@@ -44,7 +44,6 @@ fn slips(key: &str) -> Vec<String> {
         change(&|letters| letters.insert(at, 'x'));
         change(&|letters| letters[at] = 'x');
         change(&|letters| letters[at] = '_');
-        change(&|letters| letters[at].make_ascii_uppercase());
         if at + 1 < letters.len() {
             change(&|letters| letters.swap(at, at + 1));
         }
@@ -167,19 +166,17 @@ fn no_change_of_one_sign_makes_a_file_tell_its_secret() {
         "$", "\\",
     ];
     let mut count = 0;
-    for key in ["sasl.password", "sasl.oauthbearer.config"] {
-        for (syntax, text) in with_setting(key, SECRET) {
-            let from = text.find("librdkafka").expect("the section");
-            let secret = text.find(SECRET).expect("the secret");
-            // What breaks the secret in two may leave a half that nobody can tell from a key: the signs around it are changed.
-            let places = (from..=text.len()).filter(|at| *at <= secret || *at >= secret + SECRET.len());
-            for at in places.filter(|at| text.is_char_boundary(*at)) {
-                for sign in SIGNS {
-                    let end = (at + 1).min(text.len());
-                    assert_untold(&format!("{}{sign}{}", &text[..at], &text[at..]), syntax);
-                    assert_untold(&format!("{}{sign}{}", &text[..at], &text[end..]), syntax);
-                    count += 2;
-                }
+    for (syntax, text) in with_setting("sasl.password", SECRET) {
+        let from = text.find("librdkafka").expect("the section");
+        let secret = text.find(SECRET).expect("the secret");
+        // What breaks the secret in two may leave a half that nobody can tell from a key: the signs around it are changed.
+        let places = (from..=text.len()).filter(|at| *at <= secret || *at >= secret + SECRET.len());
+        for at in places.filter(|at| text.is_char_boundary(*at)) {
+            for sign in SIGNS {
+                let end = (at + 1).min(text.len());
+                assert_untold(&format!("{}{sign}{}", &text[..at], &text[at..]), syntax);
+                assert_untold(&format!("{}{sign}{}", &text[..at], &text[end..]), syntax);
+                count += 2;
             }
         }
     }
