@@ -48,7 +48,7 @@ fn filled(name: &str) -> Topic {
 }
 
 fn config(topic: &Topic) -> RdpConfig {
-    RdpConfig::raw(topic).without_group().set("/loader/give_up_after", "2s")
+    RdpConfig::raw(topic).without_group().set("/loader/give_up_after", "30s")
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_landing_that_takes_no_file_is_not_called_right() {
     let topic = filled("foreseen-read-only");
     // Not even root writes there.
     for url in ["file:/proc/self", "file:/proc/no-such-landing"] {
-        let config = config(&topic).set("/sink/parquet/url", url);
+        let config = config(&topic).set("/sink/parquet/url", url).set("/loader/give_up_after", "2s");
         let checked = rdp("check").arg(config.path()).arg("--connect").run(LIMIT);
         let loaded = rdp("load").arg(config.path()).run(LIMIT);
         assert_eq!(checked.code(), loaded.code(), "{url}: {}\n{}", checked.stderr, loaded.stderr);
