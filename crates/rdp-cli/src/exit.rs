@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 
 use rdp_elt::{Error, ErrorKind};
 
+use crate::screen::Screen;
+
 /// Why a command did not end well.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -12,8 +14,6 @@ pub(crate) enum Failure {
     Error(Error),
     /// The audit found something that nothing explains.
     NotClean,
-    /// Whoever read stdout has seen enough: `rdp poll | head`. Not an error.
-    PipeClosed,
     /// Failed with this exit code, and why has been told already: by a child process, or in the output.
     Told(u8),
     /// Stopped at once by a second signal; the window in hand was given up.
@@ -26,10 +26,25 @@ impl Failure {
         match self {
             Failure::Error(error) => error.kind().exit_code(),
             Failure::NotClean => NOT_CLEAN,
-            Failure::PipeClosed => 0,
             Failure::Told(code) => *code,
             Failure::Stopped => STOPPED,
         }
+    }
+}
+
+/// The end of a command that has a verdict and was to print why. A verdict that is not good outranks a report that could not
+/// be printed, which is told beside it.
+pub(crate) fn with_verdict(
+    printed: Result<(), Failure>,
+    verdict: Result<(), Failure>,
+    screen: &Screen,
+) -> Result<(), Failure> {
+    match (verdict, printed) {
+        (Err(verdict), Err(unprinted)) => {
+            screen.show_failure(&unprinted);
+            Err(verdict)
+        }
+        (verdict, printed) => verdict.and(printed),
     }
 }
 
@@ -50,10 +65,7 @@ impl From<Error> for Failure {
 /// Errors of writing to stdout.
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::PipeClosed,
-            _ => Failure::Error(Error::unavailable("write to stdout").with_source(error)),
-        }
+        Failure::Error(Error::unavailable("write to stdout").with_source(error))
     }
 }
 

@@ -51,10 +51,14 @@ pub(crate) fn text(text: &str) -> Result<(), Failure> {
     })
 }
 
+/// Whoever reads stdout may have seen enough: `rdp audit | head -1`. That is no error, and no reason to leave out what comes
+/// behind, such as a verdict.
 fn write(what: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let mut out = io::BufWriter::new(io::stdout().lock());
-    what(&mut out)?;
-    Ok(out.flush()?)
+    match what(&mut out).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => Ok(written?),
+    }
 }
 
 fn line(out: &mut dyn Write, object: &impl Serialize) -> io::Result<()> {

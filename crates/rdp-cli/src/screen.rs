@@ -60,7 +60,7 @@ impl Screen {
             Failure::Error(error) => self.line(&as_json(error)),
             Failure::NotClean => self.say("the audit is not clean: see the findings"),
             Failure::Stopped => self.say("stopped at once; the next start goes on where the landed files end"),
-            Failure::PipeClosed | Failure::Told(_) => {}
+            Failure::Told(_) => {}
         }
     }
 
@@ -124,7 +124,8 @@ impl Diagnostic for Report<'_> {
     }
 }
 
-fn as_json(error: &Error) -> String {
+/// An error for a machine: kind, message, causes, help.
+pub(crate) fn error_object(error: &Error) -> serde_json::Value {
     let mut causes = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -132,11 +133,11 @@ fn as_json(error: &Error) -> String {
         cause = error.source();
     }
     let kind = error.kind().as_str();
-    let error = serde_json::json!({
-        "ok": false,
-        "error": { "kind": kind, "message": error.message(), "causes": causes, "help": error.help() },
-    });
-    error.to_string()
+    serde_json::json!({ "kind": kind, "message": error.message(), "causes": causes, "help": error.help() })
+}
+
+fn as_json(error: &Error) -> String {
+    serde_json::json!({ "ok": false, "error": error_object(error) }).to_string()
 }
 
 /// <https://no-color.org>: set to anything but nothing.

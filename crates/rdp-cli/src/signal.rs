@@ -1,9 +1,9 @@
-//! Ctrl-C and SIGTERM: the first lands the window in hand, the second stops at once.
+//! Ctrl-C, SIGTERM and the terminal's going (SIGHUP): the first lands the window in hand, the second stops at once.
 
 use std::time::Duration;
 
 use rdp_elt::{Error, Shutdown};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 
 use crate::exit::{Failure, STOPPED};
@@ -43,12 +43,18 @@ fn watch_for(
     let failed = |error| Error::internal("listen to signals").with_source(error);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    // Under `nohup` the terminal may go.
+    let mut hangup = match is_ignored(libc::SIGHUP) {
+        true => None,
+        false => Some(signal(SignalKind::hangup()).map_err(failed)?),
+    };
     let (shutdown, screen) = (shutdown.clone(), screen.clone());
     Ok(tokio::spawn(async move {
         loop {
             tokio::select! {
                 _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
+                () = next(hangup.as_mut()) => {}
             }
             screen.say(words[usize::from(shutdown.is_requested()) + usize::from(shutdown.is_immediate())]);
             if shutdown.is_requested() && !shutdown.is_immediate() {
@@ -57,6 +63,23 @@ fn watch_for(
             shutdown.request();
         }
     }))
+}
+
+/// Waits for a signal; for ever for one that is not listened to.
+async fn next(signal: Option<&mut Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether whoever started us has had this signal ignored.
+fn is_ignored(signal: libc::c_int) -> bool {
+    // SAFETY: an all-zero sigaction is a valid value for the call to write over.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: nothing is changed where no new action is given, and the old one is written to a place of its own.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), &mut action) };
+    asked == 0 && action.sa_sigaction == libc::SIG_IGN
 }
 
 /// How long a run that was told to stop at once may take for it.

@@ -151,3 +151,177 @@ fn the_demo_leaves_a_foreign_folder_alone() {
     assert!(stderr(&output).contains("something else is there"), "{}", stderr(&output));
     assert!(folder.path().join("thesis.tex").exists());
 }
+
+/// A config of one's own in a folder of its own.
+fn config(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    std::fs::write(&path, text).expect("a file");
+    path.to_str().expect("a plain path").to_owned()
+}
+
+#[test]
+fn check_refuses_what_load_would_end_with() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = "[source]\nbrokers = \"localhost:1\"\ngroup_id = \"g\"\n";
+    let sink = format!("[sink.parquet]\nurl = \"file:{}/landing\"\n", folder.path().display());
+    for (number, (lines, says)) in [
+        ("topics = \"^(\"\n", "regex parse error"),
+        ("topics = \"../x\"\n", "no topic can be called"),
+        ("topics = \"t\"\n[source.librdkafka]\nsession.timeout.ms = 400_000\n", "max.poll.interval.ms"),
+        (
+            "topics = \"t\"\n[source.librdkafka]\nsecurity.protocol = \"SSL\"\nssl.ca.location = \"/none\"\n",
+            "ssl.ca.location",
+        ),
+        ("topics = \"t\"\n[source.librdkafka]\nfetch.max.bytes = 1\n", "fetch.max.bytes"),
+        ("topics = \"t\"\n[source.librdkafka]\nreconnect.backoff.max.ms = 1\n", "reconnect.backoff.max.ms"),
+        ("topics = \"t\"\n[load]\nschema = []\n", "the schema names no field"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = config(folder.path(), &format!("{number}.toml"), &format!("{source}{lines}{sink}"));
+        for command in ["check", "load"] {
+            let output = rdp(&[command, &path]);
+            assert_eq!(output.status.code(), Some(10), "{command} {lines}: {}{}", stdout(&output), stderr(&output));
+            assert!(command != "check" || !folder.path().join("landing").exists(), "nothing was made");
+            assert!(stderr(&output).contains(says), "{command} {lines}: {}", stderr(&output));
+            let _ = std::fs::remove_dir(folder.path().join("landing"));
+        }
+    }
+    for url in ["file://host/x", "file:", "file:/dev/null", "file:/dev/null/landing"] {
+        let text = format!("{source}topics = \"t\"\n[sink.parquet]\nurl = {url:?}\n");
+        let path = config(folder.path(), "place.toml", &text);
+        for command in ["check", "load"] {
+            let output = rdp(&[command, &path]);
+            assert_eq!(output.status.code(), Some(10), "{command} {url}: {}", stderr(&output));
+        }
+    }
+}
+
+#[test]
+fn what_check_calls_right_load_does_not_end_with_as_a_mistake_in_the_config() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (mut right, mut loads) = (0, Vec::new());
+    let settings = [
+        ("loader", "memory", ["\"1MiB\"", "\"8GiB\"", "\"64TiB\""]),
+        ("loader", "lanes", ["1", "3", "64"]),
+        ("source.librdkafka", "message.max.bytes", ["1000", "5000000", "1000000000"]),
+        ("source.librdkafka", "receive.message.max.bytes", ["1000", "1000512", "2147483647"]),
+        ("source.librdkafka", "fetch.max.bytes", ["1000000", "0", "2147483135"]),
+        ("source.librdkafka", "queued.max.messages.kbytes", ["1", "2097151", "64"]),
+        ("source.librdkafka", "max.poll.interval.ms", ["1", "5999", "86400000"]),
+        ("source.librdkafka", "session.timeout.ms", ["1", "300001", "3600000"]),
+        ("source.librdkafka", "heartbeat.interval.ms", ["1", "50000", "3600000"]),
+        ("source.librdkafka", "group.protocol", ["\"classic\"", "\"consumer\"", "\"CONSUMER\""]),
+        ("source.librdkafka", "group.instance.id", ["\"a\"", "\"b\"", "\"\""]),
+        ("source.librdkafka", "security.protocol", ["\"plaintext\"", "\"ssl\"", "\"SASL_PLAINTEXT\""]),
+        ("source.librdkafka", "sasl.mechanisms", ["\"PLAIN\"", "\"SCRAM-SHA-256\"", "\"GSSAPI\""]),
+        ("source.librdkafka", "sasl.password", ["\"p\"", "\"\"", "\"ü\""]),
+        ("source.librdkafka", "ssl.key.pem", ["\"x\"", "\"-----BEGIN\"", "\"\""]),
+        ("source.librdkafka", "partition.assignment.strategy", ["\"range\"", "\"none\"", "\"cooperative-sticky\""]),
+    ];
+    let mut seed = 7_u64;
+    let mut drawn = |most: usize| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(seed >> 33).expect("it fits") % most
+    };
+    for number in 0..120 {
+        let mut sections = std::collections::BTreeMap::<&str, Vec<String>>::new();
+        for (section, key, values) in &settings {
+            if drawn(5) == 0 {
+                sections.entry(section).or_default().push(format!("{key} = {}\n", values[drawn(3)]));
+            }
+        }
+        let group = if drawn(2) == 0 { "group_id = \"g\"\n" } else { "" };
+        let mut text = format!("[source]\nbrokers = \"127.0.0.1:1\"\ntopics = \"t\"\n{group}");
+        for (section, lines) in sections {
+            text += &format!("[{section}]\n{}", lines.concat());
+        }
+        if !text.contains("[loader]") {
+            text += "[loader]\n";
+        }
+        text = text.replace("[loader]\n", "[loader]\ngive_up_after = \"1ms\"\n");
+        text += &format!("[sink.parquet]\nurl = \"file:{}/landing\"\n", folder.path().display());
+        let path = config(folder.path(), &format!("{number}.toml"), &text);
+        let checked = rdp(&["check", &path]);
+        match checked.status.code() {
+            Some(0) => right += 1,
+            code => {
+                assert_eq!(code, Some(10), "{text}\n{}", stderr(&checked));
+                continue;
+            }
+        }
+        // A broker that is not there is waited for, for a while.
+        if right % 8 == 0 {
+            let load = Command::new(env!("CARGO_BIN_EXE_rdp")).args(["load", "--quiet", &path]).spawn();
+            loads.push((load.expect("rdp starts"), text));
+        }
+    }
+    for (mut load, text) in loads {
+        let code = load.wait().expect("it ends").code();
+        assert!(![Some(0), Some(10)].contains(&code), "{code:?} of {text}");
+    }
+    assert!(right > 30, "{right} were right");
+}
+
+#[test]
+fn only_a_variable_that_is_nearly_one_that_is_read_is_warned_of() {
+    let said = |name: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_rdp"))
+            .args(["check", "examples/orders.toml"])
+            .current_dir(root())
+            .env(name, "xq7vhunter2zk9w")
+            .output()
+            .expect("rdp starts");
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", stderr(&output));
+        stderr(&output)
+    };
+    for name in
+        ["KAFKA_HOME", "KAFKA_OPTS", "KAFKA_HEAP_OPTS", "KAFKA_LOG_DIRS", "KAFKA_PORT", "KAFKA_PASSWORD", "KAFKA_DEBUG"]
+    {
+        assert!(!said(name).contains("variable"), "{name}: {}", said(name));
+    }
+    let warned = said("KAFKA_SASL_PASWORD");
+    assert!(warned.contains("KAFKA_SASL_PASWORD") && warned.contains("KAFKA_SASL_PASSWORD is read"), "{warned}");
+    assert!(!warned.contains("hunter2"), "{warned}");
+}
+
+/// Runs a command whose reader is gone before it says anything, or whose output has no room.
+fn rdp_unheard(arguments: &[&str], has_room: bool) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rdp"));
+    command.args(arguments).env_remove("RDP_LOG").stderr(std::process::Stdio::piped());
+    if !has_room {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a full device");
+        return command.stdout(full).output().expect("rdp starts");
+    }
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("rdp starts");
+    drop(child.stdout.take());
+    child.wait_with_output().expect("it ends")
+}
+
+#[test]
+fn a_verdict_outranks_a_reader_that_has_gone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = folder.path().join("demo");
+    let demo = demo.to_str().expect("a plain path");
+    assert_eq!(rdp(&["demo", "--records", "2000", "--folder", demo, "--quiet"]).status.code(), Some(0));
+    let path = format!("{demo}/orders.toml");
+    let audit = ["audit", path.as_str(), "--offline"];
+    for form in ["table", "json"] {
+        let arguments = [&audit[..], &["--output", form]].concat();
+        assert_eq!(rdp_unheard(&arguments, true).status.code(), Some(0), "it is clean, and the reader has seen enough");
+        assert_eq!(rdp_unheard(&arguments, false).status.code(), Some(12), "the report could not be written");
+    }
+    let partition = format!("{demo}/landing/topic=orders/partition=1");
+    let mut files: Vec<_> =
+        std::fs::read_dir(partition).expect("a folder").map(|entry| entry.expect("a file").path()).collect();
+    files.sort();
+    assert!(files.len() > 2, "{files:?}");
+    std::fs::remove_file(&files[1]).expect("a file in the middle");
+    for form in ["table", "json"] {
+        let arguments = [&audit[..], &["--output", form]].concat();
+        for output in [rdp(&arguments), rdp_unheard(&arguments, true), rdp_unheard(&arguments, false)] {
+            assert_eq!(output.status.code(), Some(3), "{form}: {}", stderr(&output));
+        }
+    }
+}

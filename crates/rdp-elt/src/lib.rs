@@ -104,7 +104,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use load::{elt_load_kafka_records, elt_load_kafka_records_json};
 #[cfg(feature = "kafka")]
 pub use loader::{
-    LoadEvent, LoadReport, Loader, LoaderOptions, Rehearsal, RehearsalReport, RehearsalStage, Shutdown, Until,
+    LoadEvent, LoadReport, Loader, LoaderOptions, Outlook, Rehearsal, RehearsalReport, RehearsalStage, Shutdown, Until,
 };
 pub use offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
 pub use record::{HeaderVisitor, Headers, KafkaStreamRecord, RecordHeader, RecordView};

@@ -8,7 +8,7 @@ use rdp_elt::config::Config;
 use rdp_elt::sink::Sink;
 
 use crate::args::Audit;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::number::{counted, grouped};
 use crate::output;
 use crate::screen::Screen;
@@ -23,17 +23,15 @@ pub(super) async fn run(args: &Audit, screen: &Screen) -> Result<(), Failure> {
     if args.allow_removed {
         report.accept(FindingKind::Removed);
     }
-    match screen.output().is_for_people() {
-        true => {
-            output::text(&table(&report).to_string())?;
-            output::text(&verdict(&report))?;
-        }
-        false => screen.output().object(&with_verdict(&report))?,
-    }
+    let printed = match screen.output().is_for_people() {
+        true => output::text(&table(&report).to_string()).and_then(|()| output::text(&verdict(&report))),
+        false => screen.output().object(&with_verdict(&report)),
+    };
     for note in &report.notes {
         screen.say(format_args!("note: {note}"));
     }
-    if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) }
+    let verdict = if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) };
+    exit::with_verdict(printed, verdict, screen)
 }
 
 /// Audits what a config lands against the broker's log.

@@ -23,6 +23,8 @@ struct Finding {
 
 pub(super) async fn run(args: &Check, screen: &Screen) -> Result<(), Failure> {
     let config = Config::from_path(&args.file.config)?;
+    let tried = config.clone();
+    blocking(move || tried.try_out()).await?;
     let mut findings = meaning(&config);
     if args.connect {
         findings.push(broker(&config).await?);
@@ -140,7 +142,19 @@ async fn broker(config: &Config) -> Result<Finding, Failure> {
     Ok(Finding { part: "broker", means })
 }
 
+/// What a loader would find, and whether it could write.
 async fn sink(config: &Config) -> Result<Finding, Failure> {
-    let sink = config.open_sink()?;
-    Ok(Finding { part: "landing", means: format!("{} can be opened", sink.describe()) })
+    let config = config.clone();
+    let means = blocking(move || {
+        let outlook = config.foresee()?;
+        let partitions: Vec<_> = outlook.starts.partitions().cloned().collect();
+        let Some(sink) = config.sink_config() else { return Ok("none".to_owned()) };
+        sink.try_writing(&partitions)?;
+        let begin = |of| outlook.starts.position(of).unwrap_or_default();
+        let left: i64 = outlook.ends.iter().map(|(of, end)| (end - begin(of)).max(0)).sum();
+        let there = if sink.is_there() { "can be written to" } else { "can be made" };
+        Ok(format!("{} {there}; {} offsets to land", sink.url(), grouped(left)))
+    })
+    .await?;
+    Ok(Finding { part: "landing", means })
 }

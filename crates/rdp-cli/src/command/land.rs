@@ -10,7 +10,7 @@ use rdp_elt::{LoadReport, Loader, Shutdown, Until};
 use serde_json::json;
 
 use super::shell_word;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::number::{bytes, counted, grouped, seconds};
 use crate::progress::Progress;
 use crate::screen::Screen;
@@ -23,15 +23,13 @@ pub(super) async fn run(path: &Path, until: Until, screen: &Screen) -> Result<()
     let landed = land(&config, until, &shutdown, screen).await;
     signals.abort();
     let landed = landed?;
-    screen.output().object(&landed.to_json())?;
+    let printed = screen.output().object(&landed.to_json());
     screen.say(landed.summary(until, shutdown.is_requested()));
-    if shutdown.is_immediate() {
-        return Err(Failure::Stopped);
-    }
-    if landed.report.record_count > 0 {
+    let verdict = if shutdown.is_immediate() { Err(Failure::Stopped) } else { Ok(()) };
+    if verdict.is_ok() && landed.report.record_count > 0 {
         screen.say(next_command(&config, path));
     }
-    Ok(())
+    exit::with_verdict(printed, verdict, screen)
 }
 
 /// What a run did, for its summary.

@@ -40,6 +40,10 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         Some(landing) => landing.positions(&partitions).await?,
         None => BTreeMap::new(),
     };
+    // Where a loader would go on is for it to say; and where it would not, that is its error, behind the table.
+    let looked = config.clone();
+    let outlook = blocking(move || looked.foresee()).await;
+    let begins = |at| outlook.as_ref().ok().and_then(|outlook| outlook.starts.position(at));
     let rows: Vec<Row> = logs
         .iter()
         .map(|(at, log)| {
@@ -50,7 +54,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
                 landed,
                 log_start: log.low,
                 log_end: log.high,
-                lag: (log.high - landed.unwrap_or(log.low).max(log.low)).max(0),
+                lag: (log.high - begins(at).or(landed).unwrap_or(log.low).max(log.low)).max(0),
             }
         })
         .collect();
@@ -61,6 +65,7 @@ pub(super) async fn run(path: &Path, screen: &Screen) -> Result<(), Failure> {
         table.row([row.topic.clone(), row.partition.to_string(), landed, grouped(row.log_end), grouped(row.lag)]);
     }
     screen.output().rows(&table, &rows)?;
+    outlook?;
     let place = landing.map_or_else(|| "a landing that is not there yet".to_owned(), |landing| landing.describe());
     match rows.iter().map(|row| row.lag).sum::<i64>() {
         0 => screen.say(format_args!("everything has landed in {place}")),

@@ -1,6 +1,6 @@
 //! `rdp schema`: samples the topics and prints the landing schema to paste into the config.
 
-use rdp_elt::config::Config;
+use rdp_elt::config::{Config, literal};
 use rdp_elt::load::infer_schema;
 use rdp_elt::{Error, Schema};
 use serde_json::{Map, Value};
@@ -22,7 +22,17 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
             .with_help("produce a few records first, or set source.start to where there are some")
             .into());
     }
+    let samples_seen = samples.len() as u64;
     let inferred = infer_schema(samples)?;
+    if inferred.schema.is_empty() {
+        return Err(Error::config(format!(
+            "propose a schema for {}: none of {} has a field that a column could be made of",
+            config.topics().join(", "),
+            counted(samples_seen, "sample")
+        ))
+        .with_help("write format = \"raw\" under [load]: values land as bytes; or look at more with --samples")
+        .into());
+    }
     let fields = fields(&inferred.schema)?;
     match screen.output().is_for_people() {
         true => output::text(&as_toml(&fields))?,
@@ -41,22 +51,36 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
     Ok(())
 }
 
+/// The fields as a config has them, in which a name may look like a variable.
 fn fields(schema: &Schema) -> Result<Vec<Map<String, Value>>, Error> {
-    serde_json::from_str(&schema.to_json())
-        .map_err(|error| Error::internal("read a schema's own form").with_source(error))
+    let mut fields: Vec<Map<String, Value>> = serde_json::from_str(&schema.to_json())
+        .map_err(|error| Error::internal("read a schema's own form").with_source(error))?;
+    for value in fields.iter_mut().flat_map(Map::values_mut) {
+        if let Value::String(text) = value {
+            *text = literal(text);
+        }
+    }
+    Ok(fields)
 }
 
-/// `[load]` with one field a line. JSON's text and flags are TOML's too.
+/// `[load]` with one field a line. JSON's text and flags are TOML's too, but for one sign that TOML wants escaped.
 fn as_toml(fields: &[Map<String, Value>]) -> String {
     let lines: String = fields
         .iter()
         .map(|field| {
-            let pairs: Vec<String> = field.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+            let pairs: Vec<String> = field.iter().map(|(key, value)| format!("{key} = {}", escaped(value))).collect();
             format!("  {{ {} }},\n", pairs.join(", "))
         })
         .collect();
     format!("[load]\nformat = \"json\"\nschema = [\n{lines}]\n")
 }
+
+fn escaped(value: &Value) -> String {
+    value.to_string().replace('\u{7f}', "\\u007F")
+}
+
+#[cfg(test)]
+mod property;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ mod between_runs;
 mod disk;
 mod landing;
 mod oracle;
+mod outlook;
 mod rebalance;
 mod restart;
 mod shapes;

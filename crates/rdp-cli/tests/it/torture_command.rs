@@ -80,11 +80,71 @@ fn a_file_that_vanishes_under_way_is_found_and_the_evidence_kept() {
 #[ignore = "needs a broker"]
 fn an_interrupted_torture_removes_topic_and_folder() {
     let config = RdpConfig::orders(&KafkaServer::shared().create_topic("interrupted", 1));
-    let exit = interrupted(&config, || {});
-    exit.assert_code(130);
-    assert!(exit.stdout.is_empty(), "an interrupted torture has no verdict: {}", exit.stdout);
-    assert_topic_goes(KafkaServer::shared(), &topic_in(&exit.stderr));
-    assert_eq!(scratch_folders(&config), Vec::<PathBuf>::new());
+    // By a key, by a service manager, and by a terminal that is closed.
+    for signal in ["INT", "TERM", "HUP"] {
+        let exit = interrupted(&config, signal, || {});
+        exit.assert_code(130);
+        assert!(exit.stdout.is_empty(), "an interrupted torture has no verdict: {}", exit.stdout);
+        assert_topic_goes(KafkaServer::shared(), &topic_in(&exit.stderr));
+        assert_eq!(scratch_folders(&config), Vec::<PathBuf>::new(), "{signal}");
+    }
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn a_torture_without_a_terminal_does_not_mind_that_it_goes() {
+    let config = RdpConfig::orders(&KafkaServer::shared().create_topic("nohup", 1));
+    // As `nohup` does.
+    let mut process = std::process::Command::new("sh")
+        .args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_rdp"), "torture"])
+        .arg(config.path())
+        .args(["--kills", "3", "--records", "1000", "--quiet"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let deadline = Instant::now() + LIMIT;
+    while files_in(&config).is_empty() {
+        assert!(Instant::now() < deadline, "nothing lands");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let sent = std::process::Command::new("kill").args(["-HUP", &process.id().to_string()]).status();
+    assert!(sent.expect("kill runs").success());
+    assert_eq!(process.wait().expect("it ends").code(), Some(0));
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn a_landing_that_is_damaged_under_way_is_a_verdict_though_nobody_hears_it() {
+    let config = RdpConfig::orders(&KafkaServer::shared().create_topic("damaged", 1));
+    for (form, damages) in [("table", 1), ("json", usize::MAX)] {
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_rdp"))
+            .arg("torture")
+            .arg(config.path())
+            .args(["--kills", "40", "--records", "20000", "--partitions", "1", "--output", form])
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        // `rdp torture | head -1`, whose reader has gone before there is a word.
+        drop(process.stdout.take());
+        let deadline = Instant::now() + LIMIT;
+        while files_in(&config).len() <= 3 {
+            assert!(Instant::now() < deadline, "nothing lands");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        // One in the middle, which only the judges read again, or all that there are, which the next loader does.
+        let files = files_in(&config);
+        for file in files[1..].iter().take(damages) {
+            fs::write(file, "no Parquet").expect("it is written");
+        }
+        let output = process.wait_with_output().expect("it ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{form}: {stderr}");
+        assert!(stderr.contains("the same again: rdp torture"), "{stderr}");
+        let kept = scratch_folders(&config);
+        assert_eq!(kept.len(), 1, "what is wrong is kept to be looked at");
+        fs::remove_dir_all(&kept[0]).expect("it is removed");
+    }
 }
 
 #[test]
@@ -92,7 +152,7 @@ fn an_interrupted_torture_removes_topic_and_folder() {
 fn a_topic_that_cannot_be_removed_is_told() {
     let broker = KafkaServer::start();
     let config = RdpConfig::orders(&broker.create_topic("left", 1));
-    let exit = interrupted(&config, || broker.kill());
+    let exit = interrupted(&config, "INT", || broker.kill());
     exit.assert_code(130);
     let by_hand = format!("--delete --topic {}", topic_in(&exit.stderr));
     assert!(exit.stderr.contains(&by_hand), "{}", exit.stderr);
@@ -107,12 +167,12 @@ fn nonsense_is_refused_before_anything_is_made() {
     rdp("torture").arg("no-such-file.toml").run(LIMIT).assert_code(10);
 }
 
-/// Interrupts a torture while it kills, as Ctrl-C does.
-fn interrupted(config: &RdpConfig, before: impl FnOnce()) -> Exit {
+/// Interrupts a torture while it kills: INT is Ctrl-C.
+fn interrupted(config: &RdpConfig, signal: &str, before: impl FnOnce()) -> Exit {
     let mut process = rdp("torture").arg(config.path()).args(["--kills", "500", "--records", "50000"]).spawn();
     wait_for(&mut process, |process| process.stderr().contains("killing the loader"));
     before();
-    let sent = std::process::Command::new("kill").args(["-INT", &process.id().to_string()]).status();
+    let sent = std::process::Command::new("kill").args([&format!("-{signal}"), &process.id().to_string()]).status();
     assert!(sent.expect("kill runs").success());
     process.wait(LIMIT)
 }

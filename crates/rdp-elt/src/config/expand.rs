@@ -5,12 +5,13 @@ use serde_json::Value;
 
 use super::mistake::{Mistakes, join};
 
-/// The tree with every variable replaced. `$${` stands for a literal `${`.
-pub(super) fn expand(tree: &Value, variable: &dyn Fn(&str) -> Option<String>, mistakes: &Mistakes) -> Value {
-    expand_at("", tree, variable, mistakes)
+/// Text in which no variable stands, as it has to be written to come out of [`expand`] as it is.
+pub fn literal(text: &str) -> String {
+    text.replace("${", "$${")
 }
 
-fn expand_at(key: &str, tree: &Value, variable: &dyn Fn(&str) -> Option<String>, mistakes: &Mistakes) -> Value {
+/// The tree at this key with every variable replaced. `$${` stands for a literal `${`.
+pub(super) fn expand(key: &str, tree: &Value, variable: &dyn Fn(&str) -> Option<String>, mistakes: &Mistakes) -> Value {
     match tree {
         Value::String(text) => match expand_text(text, variable) {
             Ok(text) => Value::String(text),
@@ -22,11 +23,11 @@ fn expand_at(key: &str, tree: &Value, variable: &dyn Fn(&str) -> Option<String>,
         Value::Array(items) => items
             .iter()
             .enumerate()
-            .map(|(place, item)| expand_at(&format!("{key}[{place}]"), item, variable, mistakes))
+            .map(|(place, item)| expand(&format!("{key}[{place}]"), item, variable, mistakes))
             .collect(),
         Value::Object(table) => table
             .iter()
-            .map(|(name, value)| (name.clone(), expand_at(&join(key, name), value, variable, mistakes)))
+            .map(|(name, value)| (name.clone(), expand(&join(key, name), value, variable, mistakes)))
             .collect(),
         other => other.clone(),
     }
@@ -64,7 +65,12 @@ fn value_of(expression: &str, variable: &dyn Fn(&str) -> Option<String>) -> Resu
         && !name.starts_with(|first: char| first.is_ascii_digit())
         && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     if !is_name {
-        return Err(format!("{name:?} is no name of an environment variable: letters, digits and _ only"));
+        // It may be a default, which may be a secret, that lost the sign before it.
+        return Err(
+            "what stands in ${ } is no name of an environment variable, which has letters, digits and _ only; a \
+                    default comes behind :-"
+                .to_owned(),
+        );
     }
     match (variable(name), default) {
         (Some(value), None) => Ok(value),
@@ -94,6 +100,13 @@ mod tests {
         assert_eq!(expand_text("${PORT:-9092}", &variable).as_deref(), Ok("9092"));
         assert_eq!(expand_text("${EMPTY:-x}${EMPTY}", &variable).as_deref(), Ok("x"));
         assert_eq!(expand_text("a$b $${HOST}", &variable).as_deref(), Ok("a$b ${HOST}"));
+    }
+
+    #[test]
+    fn what_is_written_literally_stays_as_it_is() {
+        for text in ["", "$", "${", "$${", "$$${HOST}", "${HOST}", "a${b}c", "${HOST:-x}", "$$", "{$}"] {
+            assert_eq!(expand_text(&literal(text), &variable).as_deref(), Ok(text));
+        }
     }
 
     #[test]

@@ -4,15 +4,21 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::mistake::told;
 use super::section::Section;
-use super::{Completeness, ConfigSyntax};
+use super::{Completeness, parse_file};
 use crate::error::Result;
-use crate::load::{Format, LoadOptions, OnError, UnknownFields};
+use crate::load::{Format, LoadOptions, OnError, RecordLoader, UnknownFields};
 use crate::schema::Schema;
 
 /// Reads `[load]`. With no schema the format is raw.
-pub(super) fn read(section: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<LoadOptions> {
-    let schema = read_schema(section, folder);
+pub(super) fn read(
+    section: &Section<'_>,
+    completeness: Completeness,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<LoadOptions> {
+    let schema = read_schema(section, folder, variable);
     let has_schema = section.has("schema") || section.has("schema_file");
     let format = section.choice("format", &[("json", Format::Json), ("raw", Format::Raw)]);
     let unknown_fields = section.choice(
@@ -30,16 +36,29 @@ pub(super) fn read(section: &Section<'_>, completeness: Completeness, folder: &P
         section.wrong::<()>("format", "raw records have no fields; leave schema out, or write format = \"json\"");
     }
     let by_schema = if has_schema { Format::Json } else { Format::Raw };
-    Some(LoadOptions {
+    let is_read = !has_schema || schema.is_some();
+    let options = LoadOptions {
         format: format.unwrap_or(by_schema),
         schema: schema.unwrap_or_default(),
         on_error: on_error.unwrap_or(OnError::Quarantine),
         unknown_fields: unknown_fields.unwrap_or(UnknownFields::Ignore),
         keep_value: keep_value.unwrap_or(false),
-    })
+    };
+    // What does not go together is told once: here only where nothing else was wrong with it.
+    let fits_format = matches!(options.format, Format::Json) == has_schema;
+    let is_whole = completeness == Completeness::Whole;
+    if is_whole
+        && is_read
+        && fits_format
+        && let Err(error) = RecordLoader::new(&options)
+    {
+        let key = if section.has("schema_file") { "schema_file" } else { "schema" };
+        return section.wrong_inside(key, told(&error));
+    }
+    Some(options)
 }
 
-fn read_schema(section: &Section<'_>, folder: &Path) -> Option<Schema> {
+fn read_schema(section: &Section<'_>, folder: &Path, variable: &dyn Fn(&str) -> Option<String>) -> Option<Schema> {
     let inline = section.value("schema");
     let file = section.text("schema_file", "a path, from this file's folder on");
     let (key, fields) = match (inline, file) {
@@ -48,40 +67,31 @@ fn read_schema(section: &Section<'_>, folder: &Path) -> Option<Schema> {
         }
         (Some(fields), None) => ("schema", fields.clone()),
         (None, Some(file)) => match schema_in(&folder.join(file)) {
-            Ok(fields) => ("schema_file", fields),
-            Err(problem) => return section.wrong("schema_file", problem),
+            Ok(fields) => ("schema_file", section.expanded("schema_file", &fields, variable)),
+            Err(error) => return section.wrong("schema_file", told(&error)),
         },
         (None, None) => return None,
     };
     match Schema::from_value(fields) {
         Ok(schema) => Some(schema),
         Err(error) => {
-            let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
             // The value is long and the message names the field: the key alone is enough.
-            section.wrong_inside(key, format!("{}{help}", with_causes(&error)))
+            section.wrong_inside(key, told(&error))
         }
     }
 }
 
 /// The fields in a schema file: the list itself, or a table with `schema`, which is what `rdp schema` prints.
-fn schema_in(path: &Path) -> Result<Value, String> {
-    let syntax = ConfigSyntax::of_path(path).map_err(|error| with_causes(&error))?;
-    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-    let name = path.display().to_string();
-    match syntax.parse(&text).map_err(|error| with_causes(&error.into_error(&name)))? {
-        Value::Object(mut table) if table.contains_key("schema") => Ok(table.remove("schema").unwrap_or_default()),
-        fields => Ok(fields),
-    }
-}
-
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
+fn schema_in(path: &Path) -> Result<Value> {
+    Ok(match parse_file("read schema", path)? {
+        Value::Object(mut table) if table.contains_key("schema") => table.remove("schema").unwrap_or_default(),
+        // `rdp schema` prints the section that the list belongs to.
+        Value::Object(mut table) => match table.get_mut("load").and_then(Value::as_object_mut) {
+            Some(load) if load.contains_key("schema") => load.remove("schema").unwrap_or_default(),
+            _ => Value::Object(table),
+        },
+        fields => fields,
+    })
 }
 
 const WHERE_FROM: &str = "expected the landing schema, such as [{ name = \"order_id\", type = \"int64\" }]; \

@@ -2,11 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::error::Error as _;
 
 use serde_json::Value;
 
 use crate::error::Error;
-use crate::kafka::is_secret_key;
+use crate::kafka::{is_known, is_secret_key, named};
 
 /// The mistakes of one file, and the keys that it could have had.
 #[derive(Default)]
@@ -36,15 +37,33 @@ impl Mistakes {
     pub(super) fn add(&self, key: &str, written: Option<&Value>, problem: impl Into<String>) {
         self.push(Mistake {
             key: key.to_owned(),
-            found: written.map(|value| shown(key, value)),
+            found: written.and_then(|value| shown(key, value)),
             problem: Problem::Said(problem.into()),
         });
     }
 
-    /// Notes a key that nobody asked for.
-    pub(super) fn add_unknown(&self, section: &str, key: &str, has: Vec<&'static str>) {
+    /// Notes a key that nobody asked for. One without a value may be a value that lost its key, and is not told.
+    pub(super) fn add_unknown(&self, section: &str, key: &str, value: &Value, has: Vec<&'static str>) {
+        if value.is_null() && nearest(key, has.iter().copied()).is_none() {
+            self.add_nameless(section);
+            return;
+        }
         let problem = Problem::Unknown { section: section.to_owned(), has };
         self.push(Mistake { key: join(section, key), found: None, problem });
+    }
+
+    /// Notes a key of librdkafka's whose value is no text, number or flag.
+    pub(super) fn add_valueless(&self, section: &str, key: &str, written: &Value) {
+        match is_known(key) || !written.is_null() {
+            true => self.add(&join(section, key), Some(written), "expected text, a number, true or false"),
+            false => self.add_nameless(section),
+        }
+    }
+
+    fn add_nameless(&self, section: &str) {
+        let problem = "a key in it has no value, and is none that it could have; between key and value is = in TOML and a \
+                       colon, with a space behind it, in YAML";
+        self.add(section, None, problem);
     }
 
     /// Notes a key that a config can have.
@@ -115,23 +134,72 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
         .map(|(_, candidate)| candidate)
 }
 
-/// The full name of a key in a section; a part with a dot in it is quoted as TOML does.
+/// An error as one line: its message, its causes and what helps.
+pub(super) fn told(error: &Error) -> String {
+    let mut text = error.message().to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    error.help().map_or(text.clone(), |help| format!("{text}; {help}"))
+}
+
+/// The full name of a key in a section; a part with a dot in it is quoted as TOML does, and what is no name is cut off.
 pub(super) fn join(section: &str, key: &str) -> String {
-    let key = if key.contains('.') { format!("{key:?}") } else { key.to_owned() };
+    let key = named(key);
+    let key = if key.contains('.') { format!("{key:?}") } else { key.into_owned() };
     if section.is_empty() { key } else { format!("{section}.{key}") }
 }
 
-/// A value as it is written, cut to a readable length; a secret is not shown.
-fn shown(key: &str, value: &Value) -> String {
-    if key.strip_prefix("source.librdkafka.").is_some_and(|key| is_secret_key(key.trim_matches('"'))) {
-        return "(not shown)".to_owned();
+/// A value as it is written, cut to a readable length; `None` of a key that is not known to be harmless: a mistyped key, or
+/// a table in the wrong place, may hold the secret of another.
+fn shown(key: &str, value: &Value) -> Option<String> {
+    let is_harmless = match key.strip_prefix("source.librdkafka.") {
+        Some(key) => !is_secret_key(key.trim_matches('"')),
+        // `source.topics[0]` is of `source.topics`.
+        None => HARMLESS.contains(&key.split('[').next().unwrap_or(key)),
+    };
+    if !is_harmless || !is_plain(value) {
+        return None;
     }
     let text = value.to_string();
-    match text.char_indices().nth(LONGEST_SHOWN) {
+    Some(match text.char_indices().nth(LONGEST_SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    })
+}
+
+/// Whether a value is of the forms that harmless keys have: one thing, some in a list, or offsets by their partitions.
+fn is_plain(value: &Value) -> bool {
+    match value {
+        Value::Array(items) => items.iter().all(|item| !item.is_array() && !item.is_object()),
+        Value::Object(table) => table.values().all(Value::is_number),
+        _ => true,
     }
 }
+
+/// Our own keys whose values a person may see.
+const HARMLESS: &[&str] = &[
+    "source.topics",
+    "source.partitions",
+    "source.start",
+    "source.isolation",
+    "window.max_records",
+    "window.max_bytes",
+    "window.max_wait",
+    "load.format",
+    "load.schema_file",
+    "load.on_error",
+    "load.unknown_fields",
+    "load.keep_value",
+    "loader.lanes",
+    "loader.memory",
+    "loader.retry_cap",
+    "loader.give_up_after",
+    "sink.parquet.compression_level",
+    "sink.parquet.row_group_size",
+];
 
 /// 1 is the same word; "brokres" and "brokers" have 0.86, "max_waits" and "max_wait" 0.89.
 const NEAR_ENOUGH: f64 = 0.6;

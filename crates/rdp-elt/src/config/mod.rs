@@ -2,7 +2,8 @@
 //!
 //! Text becomes one plain tree ([`syntax`]), `${VAR}` in its values is replaced ([`expand`]), and a strict walker
 //! ([`section`]) reads the tree. Every mistake of a file is reported at once ([`mistake`]), with its full key, the value
-//! found and what was expected. Nothing here opens a connection or a sink, except [`Config::open_sink`].
+//! found and what was expected. Nothing here opens a connection or a sink, except [`Config::open_sink`]; what a loader would
+//! find out before its first connection, [`Config::try_out`] does.
 
 mod expand;
 mod load;
@@ -14,15 +15,20 @@ mod sink;
 mod source;
 mod syntax;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+
+use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
 use crate::load::LoadOptions;
-use crate::loader::LoaderOptions;
-use crate::sink::Sink;
+use crate::loader::{Loader, LoaderOptions, Outlook};
+use crate::sink::{MemorySink, Sink};
 
+pub use expand::literal;
 use mistake::Mistakes;
 pub use redirect::{Redirection, redirected_config};
 use section::Section;
@@ -127,6 +133,28 @@ impl Config {
         self.sink.as_ref()
     }
 
+    /// Goes as far as a loader goes before its first connection: makes a client of the settings, with the queues that
+    /// `[loader]` leaves it, and throws it away.
+    ///
+    /// # Errors
+    /// [`Config`](crate::ErrorKind::Config) where a loader would end with that.
+    pub fn try_out(&self) -> Result<()> {
+        self.source().with_share_of(self.loader.memory_bytes, self.loader.lanes).try_out()
+    }
+
+    /// What a loader would find at its start. Changes nothing: a landing that is not there yet is not made. Blocks, and needs
+    /// a Tokio runtime.
+    ///
+    /// # Errors
+    /// As [`Loader::foresee`], and as [`open_landing`](Config::open_landing).
+    pub fn foresee(&self) -> Result<Outlook> {
+        let landing = self.open_landing()?.unwrap_or_else(|| Arc::new(MemorySink::new()));
+        Loader::new(self.source(), self.load_options(), landing)
+            .with_limits(self.limits())
+            .with_options(self.loader_options())
+            .foresee()
+    }
+
     /// Opens the sink.
     ///
     /// # Errors
@@ -170,14 +198,29 @@ struct Origin<'a> {
 
 fn read_path(path: &Path, completeness: Completeness) -> Result<Config> {
     let name = path.display().to_string();
-    let syntax = ConfigSyntax::of_path(path)?;
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        Error::config(format!("read config {name}"))
-            .with_source(error)
-            .with_help("name a config file that is there and readable, or begin with examples/orders.toml")
-    })?;
+    let written = parse_file("read config", path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
-    read_text(&text, syntax, completeness, &Origin { name: &name, folder }, &environment)
+    read_tree(&written, completeness, &Origin { name: &name, folder }, &environment)
+}
+
+/// The tree that a file holds, in the syntax that its ending tells.
+fn parse_file(doing: &str, path: &Path) -> Result<Value> {
+    let name = path.display();
+    let syntax = ConfigSyntax::of_path(path)?;
+    let failed = |error: io::Error| {
+        Error::config(format!("{doing} {name}"))
+            .with_source(error)
+            .with_help("name a file that is there and readable, or begin with examples/orders.toml")
+    };
+    let mut text = String::new();
+    File::open(path).and_then(|file| file.take(LARGEST_FILE).read_to_string(&mut text)).map_err(failed)?;
+    if text.len() as u64 >= LARGEST_FILE {
+        return Err(Error::config(format!(
+            "{doing} {name}: it is larger than any config, with {LARGEST_FILE} bytes or more"
+        ))
+        .with_help("name a config file"));
+    }
+    syntax.parse(&text).map_err(|error| error.into_error(&format!("{doing} {name}")))
 }
 
 fn read_text(
@@ -187,11 +230,20 @@ fn read_text(
     origin: &Origin<'_>,
     variable: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Config> {
-    let written = syntax.parse(text).map_err(|error| error.into_error(origin.name))?;
+    let written = syntax.parse(text).map_err(|error| error.into_error(&format!("read config {}", origin.name)))?;
+    read_tree(&written, completeness, origin, variable)
+}
+
+fn read_tree(
+    written: &Value,
+    completeness: Completeness,
+    origin: &Origin<'_>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Result<Config> {
     let mistakes = Mistakes::default();
-    let expanded = expand::expand(&written, variable, &mistakes);
-    let root = Section::root(&expanded, &written, &mistakes);
-    let config = read(&root, completeness, origin.folder);
+    let expanded = expand::expand("", written, variable, &mistakes);
+    let root = Section::root(&expanded, written, &mistakes);
+    let config = read(&root, completeness, origin.folder, variable);
     root.finish();
     match (config, mistakes.into_error(origin.name)) {
         (_, Some(error)) => Err(error),
@@ -201,10 +253,15 @@ fn read_text(
 }
 
 /// Reads every section, so that every mistake is found; the config is there only where all of it is.
-fn read(root: &Section<'_>, completeness: Completeness, folder: &Path) -> Option<Config> {
+fn read(
+    root: &Section<'_>,
+    completeness: Completeness,
+    folder: &Path,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> Option<Config> {
     let source = source::read(&root.required_section("source"));
     let limits = loader::read_window(&root.section("window"));
-    let load = load::read(&root.section("load"), completeness, folder);
+    let load = load::read(&root.section("load"), completeness, folder, variable);
     let loader = loader::read_loader(&root.section("loader"));
     let sink = sink::read(&root.section("sink"), completeness);
     Some(Config { source: source?, limits, load: load?, loader, sink: sink? })
@@ -214,5 +271,10 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// A file that is no config may have no end.
+const LARGEST_FILE: u64 = 16 << 20;
+
+#[cfg(test)]
+mod mistyped;
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::ConfigSyntax;
+use super::{literal, parse_file};
 use crate::error::{Error, Result};
 
 /// Where a config is turned to.
@@ -28,10 +28,7 @@ pub struct Redirection<'a> {
 /// # Errors
 /// [`Config`](crate::ErrorKind::Config) where the file cannot be read or is not of its syntax.
 pub fn redirected_config(path: &Path, to: &Redirection<'_>) -> Result<String> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| Error::config(format!("read config {name}")).with_source(error))?;
-    let written = ConfigSyntax::of_path(path)?.parse(&text).map_err(|error| error.into_error(&name))?;
+    let written = parse_file("read config", path)?;
     let root = redirected(&written, to);
     serde_json::to_string_pretty(&root).map_err(|error| Error::internal("write a config").with_source(error))
 }
@@ -41,7 +38,7 @@ fn redirected(written: &Value, to: &Redirection<'_>) -> Value {
     source.insert("topics".to_owned(), json!([to.topic]));
     let mut sink = written["sink"]["parquet"].as_object().cloned().unwrap_or_default();
     // A folder's name may hold what the file takes for a variable.
-    let url = format!("file:{}", to.landing.display()).replace("${", "$${");
+    let url = literal(&format!("file:{}", to.landing.display()));
     sink.insert("url".to_owned(), url.into());
     let loader = written.get("loader").cloned().unwrap_or_else(|| json!({}));
     json!({ "source": source, "window": to.window, "load": to.load, "loader": loader, "sink": { "parquet": sink } })
@@ -55,7 +52,7 @@ fn kept(table: &Value, keys: &[&str]) -> Map<String, Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Config;
+    use crate::config::{Config, ConfigSyntax};
 
     #[test]
     fn it_reaches_the_same_brokers_and_touches_nothing_else_of_the_config() {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use super::expand::expand;
 use super::mistake::{Mistakes, join, nearest};
 
 /// One table of the config, under its full name.
@@ -74,6 +75,11 @@ impl<'a> Section<'a> {
         self.asked.borrow_mut().push(key);
         self.mistakes.know(join(&self.name, key));
         self.table.and_then(|table| table.get(key))
+    }
+
+    /// A tree that a file gives in place of a key's value, with its variables replaced.
+    pub(super) fn expanded(&self, key: &str, tree: &Value, variable: &dyn Fn(&str) -> Option<String>) -> Value {
+        expand(&join(&self.name, key), tree, variable, self.mistakes)
     }
 
     /// Text.
@@ -169,6 +175,16 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// Notes that a key that is somebody else's has no value of a form that a setting has.
+    pub(super) fn valueless(&self, key: &str, written: &Value) {
+        self.mistakes.add_valueless(&self.name, key, written);
+    }
+
+    /// Notes that the value of a key that is somebody else's is wrong.
+    pub(super) fn refused(&self, key: &str, written: &Value, problem: impl Into<String>) {
+        self.mistakes.add(&join(&self.name, key), Some(written), problem);
+    }
+
     /// Notes that something inside the key's value is wrong, which the problem names by itself.
     pub(super) fn wrong_inside<T>(&self, key: &str, problem: impl Into<String>) -> Option<T> {
         self.mistakes.add(&join(&self.name, key), None, problem);
@@ -187,11 +203,16 @@ impl<'a> Section<'a> {
         self.table.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
     }
 
+    /// Every key with its value as it is written, in the order of [`entries`](Self::entries).
+    pub(super) fn written_entries(&self) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.written.into_iter().flatten().map(|(key, value)| (key.as_str(), value))
+    }
+
     /// Notes the keys that nobody asked for. To be called when all were read.
     pub(super) fn finish(&self) {
         let asked = self.asked.borrow();
-        for (key, _) in self.entries().filter(|(key, _)| !asked.contains(key)) {
-            self.mistakes.add_unknown(&self.name, key, asked.clone());
+        for (key, value) in self.entries().filter(|(key, _)| !asked.contains(key)) {
+            self.mistakes.add_unknown(&self.name, key, value, asked.clone());
         }
     }
 

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use super::Completeness;
+use super::mistake::told;
 use super::section::Section;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
+use crate::offset::TopicPartition;
 use crate::sink::{ParquetSink, ParquetSinkOptions, Sink};
 
 /// The one section under `[sink]`.
@@ -26,6 +28,23 @@ impl SinkConfig {
     pub fn url(&self) -> &str {
         match self {
             SinkConfig::Parquet { url, .. } => url,
+        }
+    }
+
+    /// Whether the landing is there already.
+    pub fn is_there(&self) -> bool {
+        match self {
+            SinkConfig::Parquet { url, .. } => ParquetSink::is_there(url),
+        }
+    }
+
+    /// Writes where a landing of these partitions would, and leaves nothing behind.
+    ///
+    /// # Errors
+    /// What a commit would end with, as far as that tells.
+    pub fn try_writing(&self, of: &[TopicPartition]) -> Result<()> {
+        match self {
+            SinkConfig::Parquet { url, .. } => ParquetSink::try_writing(url, of),
         }
     }
 
@@ -74,7 +93,13 @@ fn read_parquet(section: &Section<'_>) -> Option<SinkConfig> {
         options.row_group_bytes = bytes;
     }
     section.finish();
-    Some(SinkConfig::Parquet { url: url?, options })
+    let url = url?;
+    if let Err(error) = ParquetSink::look_at(&url, &options)
+        && error.kind() == ErrorKind::Config
+    {
+        return section.wrong("url", told(&error));
+    }
+    Some(SinkConfig::Parquet { url, options })
 }
 
 pub(super) const HOW_TO_NAME_ONE: &str = "add [sink.parquet] with url = \"file:landing\"";

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::mistake::told;
 use super::section::{Section, whole_number};
-use crate::kafka::{Isolation, KafkaConsumerBuilder, StartPosition};
+use crate::kafka::{Isolation, KafkaConsumerBuilder, StartPosition, check_topic, is_secret_key};
 use crate::offset::TopicPartition;
 
 /// What `[source]` says.
@@ -95,6 +96,8 @@ fn read_topics(section: &Section<'_>) -> Vec<String> {
     let all = section.value("topics").and_then(Value::as_array).map_or(topics.len(), Vec::len);
     if topics.is_empty() || topics.len() != all || topics.iter().any(|topic| topic.trim().is_empty()) {
         section.wrong::<()>("topics", expected);
+    } else if let Some(problem) = topics.iter().find_map(|topic| problem_of(topic)) {
+        section.wrong::<()>("topics", problem);
     }
     topics
 }
@@ -116,7 +119,16 @@ fn read_partitions(section: &Section<'_>, topics: &[String]) -> Vec<TopicPartiti
             "expected partition numbers of the one topic, such as [0, 1], or names with their topic, such as [\"orders:0\"]",
         );
     }
+    // Those of `topics` are looked at there.
+    if let Some(problem) = partitions.iter().filter(|_| topics.is_empty()).find_map(|of| problem_of(&of.topic)) {
+        section.wrong::<()>("partitions", problem);
+    }
     partitions
+}
+
+/// Why no topic can have this name, or why it is no pattern.
+fn problem_of(topic: &str) -> Option<String> {
+    check_topic(topic).err().map(|error| told(&error))
 }
 
 /// `"0"` of the one topic that there is, or `"orders:0"`. A pattern has no partitions of its own.
@@ -162,21 +174,26 @@ pub(super) fn read_start(section: &Section<'_>, topics: &[String]) -> Option<Sta
 /// Hands librdkafka's own keys on. Dotted keys may stand quoted or, as TOML reads them bare, as nested tables.
 fn pass_through(section: &Section<'_>, builder: KafkaConsumerBuilder) -> KafkaConsumerBuilder {
     let mut builder = builder;
-    let mut settings = Vec::new();
-    for (key, value) in section.entries() {
-        flatten(key.to_owned(), value, &mut settings);
-    }
-    for (key, value) in settings {
-        let Some(value) = value else {
-            section.wrong::<()>(&key, "expected text, a number, true or false");
-            continue;
-        };
-        match builder.clone().set(&key, &value) {
-            Ok(with_setting) => builder = with_setting,
-            Err(error) => {
-                let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
-                section.wrong::<()>(&key, format!("{}{help}", error.message()));
+    let (mut settings, mut written) = (Vec::new(), Vec::new());
+    section.entries().for_each(|(key, value)| flatten(key.to_owned(), value, &mut settings));
+    section.written_entries().for_each(|(key, value)| flatten(key.to_owned(), value, &mut written));
+    // Variables stand in texts: what became of the tree has the form of the tree.
+    for ((key, value), (_, written)) in settings.into_iter().zip(written) {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(_) | Value::Bool(_) => value.to_string(),
+            _ => {
+                section.valueless(&key, written);
+                continue;
             }
+        };
+        match builder.clone().set(&key, text) {
+            Ok(with_setting) => builder = with_setting,
+            // The error repeats the value of a harmless key, which may not be what is meant where a variable stands in it.
+            Err(_) if value != written && !is_secret_key(&key) => {
+                section.refused(&key, written, "librdkafka does not take what the variable in it stands for");
+            }
+            Err(error) => section.refused(&key, written, told(&error)),
         }
     }
     builder
@@ -187,26 +204,20 @@ fn from_environment(section: &Section<'_>, builder: KafkaConsumerBuilder) -> Kaf
     match builder.clone().from_env() {
         Ok(builder) => builder,
         Err(error) => {
-            let help = error.help().map(|help| format!("; {help}")).unwrap_or_default();
-            section.wrong_inside::<()>(
-                "librdkafka",
-                format!("from a KAFKA_… environment variable: {}{help}", error.message()),
-            );
+            section.wrong_inside::<()>("librdkafka", format!("from a KAFKA_… environment variable: {}", told(&error)));
             builder
         }
     }
 }
 
-fn flatten(key: String, value: &Value, settings: &mut Vec<(String, Option<String>)>) {
+fn flatten<'a>(key: String, value: &'a Value, settings: &mut Vec<(String, &'a Value)>) {
     match value {
         Value::Object(table) => {
             for (inner, value) in table {
                 flatten(format!("{key}.{inner}"), value, settings);
             }
         }
-        Value::String(text) => settings.push((key, Some(text.clone()))),
-        Value::Number(_) | Value::Bool(_) => settings.push((key, Some(value.to_string()))),
-        Value::Null | Value::Array(_) => settings.push((key, None)),
+        value => settings.push((key, value)),
     }
 }
 

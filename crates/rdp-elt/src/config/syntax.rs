@@ -10,6 +10,7 @@ use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::kafka::named;
 
 /// What a config's text is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,12 @@ impl ConfigSyntax {
 
     /// Reads text into a tree.
     pub(super) fn parse(self, text: &str) -> Result<Value, SyntaxError> {
+        // What editors of one system put before a text belongs to none of the three.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        if let Some(place) = too_deep(text) {
+            let message = format!("more than {DEEPEST} brackets stand open");
+            return Err(SyntaxError { syntax: self, place: Some(place), message });
+        }
         let tree = match self {
             ConfigSyntax::Toml => toml::from_str::<Tree>(text).map_err(|error| toml_error(text, &error))?,
             ConfigSyntax::Yaml => serde_norway::from_str::<Tree>(text).map_err(|error| SyntaxError {
@@ -75,8 +82,8 @@ pub(super) struct SyntaxError {
 }
 
 impl SyntaxError {
-    /// The error for the text of this name.
-    pub(super) fn into_error(self, name: &str) -> Error {
+    /// The error, where `doing` says what was being read.
+    pub(super) fn into_error(self, doing: &str) -> Error {
         let place = match self.place {
             Some((line, column)) => format!(", line {line}, column {column}"),
             None => String::new(),
@@ -87,7 +94,7 @@ impl SyntaxError {
             Some(at) if self.place.is_some() => message[..at].to_owned(),
             _ => message,
         };
-        Error::config(format!("read config {name}: not {}{place}: {message}", self.syntax))
+        Error::config(format!("{doing}: not {}{place}: {message}", self.syntax))
             .with_help("mend the syntax there; strings need quotes in TOML and JSON")
     }
 }
@@ -101,6 +108,28 @@ fn toml_error(text: &str, error: &toml::de::Error) -> SyntaxError {
     });
     SyntaxError { syntax: ConfigSyntax::Toml, place, message: error.message().to_owned() }
 }
+
+/// Where more brackets stand open than any config has, if anywhere: YAML's reader takes its time over them, which grows with
+/// their square, before it counts them. Brackets in texts and comments count too, and close as well.
+fn too_deep(text: &str) -> Option<(usize, usize)> {
+    let mut open = 0_usize;
+    for (number, line) in text.lines().enumerate() {
+        for (place, letter) in line.chars().enumerate() {
+            match letter {
+                '[' | '{' => open += 1,
+                ']' | '}' => open = open.saturating_sub(1),
+                _ => {}
+            }
+            if open > DEEPEST {
+                return Some((number + 1, place + 1));
+            }
+        }
+    }
+    None
+}
+
+/// The parsers refuse a depth of 128 by themselves.
+const DEEPEST: usize = 1_000;
 
 /// A JSON tree that refuses keys standing twice.
 struct Tree(Value);
@@ -173,7 +202,7 @@ impl<'de> Visitor<'de> for TreeVisitor {
                 return Ok(value);
             }
             if table.contains_key(&key) {
-                return Err(de::Error::custom(format_args!("the key {key:?} stands twice in one table")));
+                return Err(de::Error::custom(format_args!("the key {:?} stands twice in one table", named(&key))));
             }
             table.insert(key, value);
         }
@@ -190,7 +219,10 @@ impl<'de> Deserialize<'de> for Key {
             Value::String(key) => Ok(Key(key)),
             Value::Number(key) => Ok(Key(key.to_string())),
             Value::Bool(key) => Ok(Key(key.to_string())),
-            other => Err(de::Error::custom(format_args!("{other} is not a key"))),
+            // What it holds stays untold: a secret may stand in it.
+            Value::Null => Err(de::Error::custom("null is not a key")),
+            Value::Array(_) => Err(de::Error::custom("a list is not a key")),
+            Value::Object(_) => Err(de::Error::custom("a table is not a key")),
         }
     }
 }

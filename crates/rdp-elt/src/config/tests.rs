@@ -130,9 +130,22 @@ fn a_wrong_value_is_named_with_its_key_and_what_was_expected() {
         ("window", "max_records = 1.5", "window.max_records = 1.5: expected a whole number from 1 on"),
         ("load", "keep_value = \"yes\"", "load.keep_value = \"yes\": expected true or false"),
         ("load", "on_error = \"quarantin\"", "expected \"quarantine\" or \"fail\"; did you mean \"quarantine\"?"),
+        ("load", "schema = []", "load.schema: load: the format is json and the schema names no field"),
         ("load", "on_error = 3", "load.on_error = 3: expected \"quarantine\" or \"fail\""),
         ("load", "format = \"json\"", "load.schema: missing; expected the landing schema"),
-        ("load", "schema_file = \"no-such-file.json\"", "load.schema_file = \"no-such-file.json\": no-such-file.json"),
+        (
+            "load",
+            "schema_file = \"no-such-file.json\"",
+            "load.schema_file = \"no-such-file.json\": read schema no-such",
+        ),
+        (
+            "source",
+            "topics = \"../x\"",
+            "source.topics = \"../x\": no topic can be called \"../x\"; a topic's name is up to",
+        ),
+        ("source", "topics = [\"a\", \"\"]", "source.topics = [\"a\",\"\"]: expected the topics' names"),
+        ("source", "topics = \"..\"", "source.topics = \"..\": no topic can be called"),
+        ("source", "topics = \"^(\"", "source.topics = \"^(\": read topic pattern \"^(\": regex parse error"),
         (
             "source",
             "start = \"yesterday\"",
@@ -153,6 +166,100 @@ fn a_wrong_value_is_named_with_its_key_and_what_was_expected() {
     for (section, line, said) in cases {
         let message = mistake_in(section, line);
         assert!(message.contains(said), "{line}\n  said:     {message}\n  expected: {said}");
+    }
+}
+
+#[test]
+fn a_place_that_no_landing_can_have_is_a_mistake() {
+    for (url, said) in
+        [("file://host/x", "the URL names a host"), ("file:", "the path is empty"), ("/dev/null", "open")]
+    {
+        let text = format!("[source]\nbrokers = \"b:1\"\ntopics = \"t\"\n[sink.parquet]\nurl = {url:?}\n");
+        let message = parse(&text).err().unwrap_or_else(|| panic!("{url} is taken")).message().to_owned();
+        assert!(message.contains("sink.parquet.url: ") && message.contains(said), "{message}");
+    }
+}
+
+#[test]
+fn partitions_of_what_cannot_be_a_topic_are_a_mistake() {
+    let text = "[source]\nbrokers = \"b:1\"\npartitions = [\"../x:0\"]\n[sink.parquet]\nurl = \"l\"\n";
+    let message = parse(text).err().expect("no topic's name").message().to_owned();
+    assert!(message.contains("source.partitions") && message.contains("no topic can be called"), "{message}");
+}
+
+#[test]
+fn a_byte_order_mark_is_passed_over_in_every_syntax() {
+    for (syntax, text) in [(ConfigSyntax::Toml, TOML), (ConfigSyntax::Yaml, YAML), (ConfigSyntax::Json, JSON)] {
+        let marked =
+            syntax.parse(&format!("\u{feff}{text}")).unwrap_or_else(|error| panic!("{:?}", error.into_error("")));
+        assert!(syntax.parse(text).is_ok_and(|plain| plain == marked), "{syntax}");
+    }
+}
+
+#[test]
+fn what_is_nested_without_end_is_refused_in_a_moment() {
+    let many = 100_000;
+    let texts = [
+        "[".repeat(many),
+        "{".repeat(many),
+        "[{".repeat(many),
+        "a: [".repeat(many),
+        "{a: ".repeat(many),
+        "{\"a\": ".repeat(many),
+        "a = [".to_owned() + &"[".repeat(many),
+        "a = ".to_owned() + &"{a=".repeat(many),
+        "- ".repeat(many),
+        "? ".repeat(many),
+        (0..2_000).map(|depth| " ".repeat(depth) + "a:\n").collect(),
+        "a.".repeat(many) + "a = 1",
+        "[".to_owned() + &"a.".repeat(many) + "a]",
+        "&a ".repeat(many),
+        (0..30).fold("a0: &a0 [x]\n".to_owned(), |text, n| format!("{text}a{}: &a{} [*a{n}, *a{n}]\n", n + 1, n + 1)),
+    ];
+    for text in &texts {
+        for syntax in [ConfigSyntax::Toml, ConfigSyntax::Yaml, ConfigSyntax::Json] {
+            let asked = std::time::Instant::now();
+            let refused = syntax.parse(text).is_err();
+            let start: String = text.chars().take(20).collect();
+            // Dots stand in YAML's texts.
+            let is_text = syntax == ConfigSyntax::Yaml && start.trim_start_matches('[').starts_with("a.");
+            assert!(refused != is_text, "{syntax} takes {start:?} many times");
+            assert!(asked.elapsed() < Duration::from_secs(10), "{syntax} took {:?} for {start:?}", asked.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_file_without_an_end_is_not_read_to_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("endless.toml");
+    std::os::unix::fs::symlink("/dev/zero", &path).expect("a link");
+    let error = Config::from_path(&path).err().expect("it is no config");
+    assert_eq!(error.kind(), ErrorKind::Config);
+    assert!(error.message().contains("larger than any config"), "{error:?}");
+}
+
+#[test]
+fn a_schema_file_may_be_what_is_to_be_pasted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(
+        folder.path().join("s.toml"),
+        "[load]\nformat = \"json\"\nschema = [{ name = \"a\", type = \"int64\" }]\n",
+    )
+    .expect("a file");
+    let path = folder.path().join("c.toml");
+    let text =
+        "[source]\nbrokers = \"b:1\"\ntopics = \"t\"\n[load]\nschema_file = \"s.toml\"\n[sink.parquet]\nurl = \"l\"\n";
+    std::fs::write(&path, text).expect("a file");
+    let config = Config::from_path(&path).unwrap_or_else(|error| panic!("{error:?}"));
+    assert_eq!(config.load_options().schema.fields().len(), 1);
+}
+
+#[test]
+fn memory_without_measure_leaves_the_settings_right() {
+    for memory in ["1B", "1MiB", "8GiB", "1TiB", "8EiB"] {
+        let config = parse(&TOML.replace("memory = \"1GiB\"", &format!("memory = \"{memory}\""))).expect("a config");
+        config.try_out().unwrap_or_else(|error| panic!("{memory}: {error:?}"));
     }
 }
 

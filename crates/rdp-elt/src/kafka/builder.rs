@@ -11,8 +11,8 @@ use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 
 use super::error::setting_error;
-use super::keys::{KNOWN, nearest, owned_by, stays_with_consumer};
-use super::security::shown;
+use super::keys::{KNOWN, nearly, owned_by, stays_with_consumer};
+use super::secrets::{named, remember, shown};
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 
@@ -140,6 +140,10 @@ impl KafkaConsumerBuilder {
         if let Some(instead) = owned_by(&key) {
             return Err(Error::config(format!("set librdkafka key {key:?}: RDP owns it")).with_help(instead));
         }
+        // It would end the value for librdkafka, which is written in C.
+        if key.contains('\0') || value.contains('\0') {
+            return Err(Error::config(format!("set librdkafka key {:?}: a NUL byte stands in it", named(&key))));
+        }
         ClientConfig::new().set(&key, &value).create_native_config().map_err(setting_error)?;
         self.settings.insert(key, value);
         Ok(self)
@@ -147,7 +151,7 @@ impl KafkaConsumerBuilder {
 
     /// Takes librdkafka keys from the environment: `KAFKA_SECURITY_PROTOCOL` is `security.protocol`. A key that was
     /// already set stays as it is; variables of other programs (`KAFKA_HEAP_OPTS`) are passed over, with a warning where
-    /// librdkafka has no such key.
+    /// the name is nearly that of a key.
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -207,6 +211,12 @@ impl KafkaConsumerBuilder {
     pub(crate) fn with_queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes.max(MIN_QUEUE_BYTES);
         self
+    }
+
+    /// Gives librdkafka's queues of one lane their share of what a loader may hold: the open landing and the one that is
+    /// being committed have the rest.
+    pub(crate) fn with_share_of(self, memory_bytes: usize, lane_count: usize) -> Self {
+        self.with_queue_bytes(memory_bytes / 4 / lane_count.max(1))
     }
 
     /// How often added partitions are looked for: librdkafka does it for a group's members, and the loader for itself
@@ -273,7 +283,8 @@ impl KafkaConsumerBuilder {
         for (key, value) in DEFAULTS {
             config.set(*key, *value);
         }
-        if self.setting("group.protocol") != Some("consumer") {
+        // librdkafka reads its words in any case.
+        if !self.setting("group.protocol").is_some_and(|protocol| protocol.eq_ignore_ascii_case("consumer")) {
             // The new protocol assigns on the broker's side, and librdkafka refuses these keys beside it.
             config.set("partition.assignment.strategy", "cooperative-sticky");
             // Who dies keeps its partitions from the others for so long. The landing's fence makes it safe to be quick.
@@ -284,9 +295,12 @@ impl KafkaConsumerBuilder {
         }
         // One answer comes whole, beside a queue that is nearly full: decompressed, and a message at a time, it takes many
         // times its size. librdkafka refuses one that is smaller than a message may be.
-        let largest = self.setting("message.max.bytes").and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
-        let fetch_bytes = (self.queue_bytes / 8).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES).max(largest);
-        config.set("queued.max.messages.kbytes", (self.queue_bytes / 1024).to_string());
+        let bytes = |key| self.setting(key).and_then(|bytes| bytes.parse::<usize>().ok());
+        let largest = bytes("message.max.bytes").unwrap_or(DEFAULT_MESSAGE_BYTES);
+        let receivable =
+            bytes("receive.message.max.bytes").map_or(usize::MAX, |most| most.saturating_sub(FRAMING_BYTES));
+        let fetch_bytes = (self.queue_bytes / 8).clamp(MIN_QUEUE_BYTES, MAX_FETCH_BYTES).min(receivable).max(largest);
+        config.set("queued.max.messages.kbytes", (self.queue_bytes / 1024).min(MAX_QUEUE_KBYTES).to_string());
         config.set("fetch.max.bytes", fetch_bytes.to_string());
         for (key, value) in &self.settings {
             config.set(key, value);
@@ -298,6 +312,7 @@ impl KafkaConsumerBuilder {
             config.set(*key, *value);
         }
         config.set("enable.partition.eof", self.end_events.to_string());
+        self.remember_secrets();
         Ok(config)
     }
 
@@ -314,7 +329,13 @@ impl KafkaConsumerBuilder {
         for (key, value) in PRODUCER_FIXED {
             config.set(*key, *value);
         }
+        self.remember_secrets();
         config
+    }
+
+    /// Before a client has them and may repeat them.
+    fn remember_secrets(&self) {
+        remember(self.settings.iter().map(|(key, value)| (key.as_str(), value.as_str())));
     }
 
     fn check(&self) -> Result<()> {
@@ -335,12 +356,14 @@ impl KafkaConsumerBuilder {
         for (name, value) in variables {
             let Some(rest) = name.strip_prefix("KAFKA_") else { continue };
             let key = rest.to_ascii_lowercase().replace('_', ".");
-            if self.settings.contains_key(&key) || OTHER_PROGRAMS.iter().any(|other| rest.ends_with(other)) {
+            if self.settings.contains_key(&key) || rest == KAFKAS_OWN {
                 continue;
             }
             if owned_by(&key).is_none() && !KNOWN.contains(&key.as_str()) {
-                let nearest = nearest(&key, KNOWN.iter().copied()).unwrap_or("none");
-                tracing::warn!(variable = name, key, nearest, "no such librdkafka key: variable passed over");
+                if let Some(meant) = nearly(&key) {
+                    let meant = format!("KAFKA_{}", meant.to_ascii_uppercase().replace('.', "_"));
+                    tracing::warn!("variable {name} is passed over: librdkafka has no such key; {meant} is read");
+                }
                 continue;
             }
             self = self.set(key, value)?;
@@ -399,12 +422,21 @@ const DEFAULT_QUEUE_BYTES: usize = 48 << 20;
 /// librdkafka wants room for one message of the default `message.max.bytes`.
 const MIN_QUEUE_BYTES: usize = 1 << 20;
 
+/// The most that librdkafka takes for `queued.max.messages.kbytes`.
+const MAX_QUEUE_KBYTES: usize = 2_097_151;
+
 /// librdkafka's default of `fetch.max.bytes`.
 const MAX_FETCH_BYTES: usize = 50 << 20;
 
-/// Endings of `KAFKA_*` variables that belong to Kafka's own scripts, images and Kubernetes.
-const OTHER_PROGRAMS: &[&str] =
-    &["HOME", "_OPTS", "_PORT", "_HOST", "_TCP", "_ADDR", "_PROTO", "DEBUG", "VERSION", "CLUSTER_ID"];
+/// librdkafka's default of `message.max.bytes`.
+const DEFAULT_MESSAGE_BYTES: usize = 1_000_000;
+
+/// What librdkafka wants `receive.message.max.bytes` to be above `fetch.max.bytes`.
+const FRAMING_BYTES: usize = 512;
+
+/// What is behind `KAFKA_` in the one variable that is a key of librdkafka's and means something else to Kafka's scripts:
+/// `KAFKA_DEBUG=y` has them wait for a debugger.
+const KAFKAS_OWN: &str = "DEBUG";
 
 #[cfg(test)]
 mod tests {

@@ -384,6 +384,23 @@ impl KafkaConsumerBuilder {
     }
 }
 
+/// Makes sure that a topic can have this name, or that a pattern is one.
+///
+/// # Errors
+/// [`Config`](crate::ErrorKind::Config) where not.
+pub(crate) fn check_topic(name: &str) -> Result<()> {
+    if name.starts_with('^') {
+        return compile(name).map(drop);
+    }
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
+    let is_name = !name.is_empty() && name.len() <= LONGEST_NAME && ![".", ".."].contains(&name);
+    if is_name && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(Error::config(format!("no topic can be called {name:?}"))
+        .with_help("a topic's name is up to 249 letters, digits, '.', '_' and '-'"))
+}
+
 fn compile(pattern: &str) -> Result<Regex> {
     Regex::new(pattern).map_err(|error| {
         Error::config(format!("read topic pattern {pattern:?}"))
@@ -400,6 +417,7 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
+const LONGEST_NAME: usize = 249;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a list without a topic that matches is looked at again.
 const EMPTY_FOR: Duration = Duration::from_secs(2);

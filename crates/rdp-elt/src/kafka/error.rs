@@ -4,7 +4,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaConfRes, RDKafkaErrorCode as Code};
 
 use super::keys::{KNOWN, near};
-use super::security::{REDACTED, is_secret_key};
+use super::secrets::{is_secret_key, named, told};
 use crate::error::{Error, ErrorKind};
 
 /// Our error for librdkafka's, where `doing` says what was being done and on what.
@@ -12,7 +12,7 @@ pub(crate) fn from_kafka(doing: &str, error: KafkaError) -> Error {
     match error {
         KafkaError::ClientConfig(..) => setting_error(error),
         KafkaError::ClientCreation(reason) => {
-            Error::config(format!("{doing}: librdkafka refuses the settings: {reason}"))
+            Error::config(format!("{doing}: librdkafka refuses the settings: {}", told(&reason)))
                 .with_help("mend the librdkafka key that the message names")
         }
         KafkaError::Nul(_) => Error::config(format!("{doing}: a name or a value holds a NUL byte")),
@@ -27,7 +27,7 @@ pub(crate) fn from_kafka(doing: &str, error: KafkaError) -> Error {
 pub(crate) fn from_code(doing: &str, code: Code, reason: Option<&str>) -> Error {
     let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
     let (kind, help) = judge(code, &reason);
-    let mut error = Error::new(kind, format!("{doing}: {reason}"));
+    let mut error = Error::new(kind, format!("{doing}: {}", told(&reason)));
     if matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition) {
         error = error.of_missing_topic();
     }
@@ -57,7 +57,7 @@ pub(crate) fn from_look_up(doing: &str, code: Code, reason: Option<&str>) -> Err
         return from_code(doing, code, reason);
     }
     let reason = reason.map_or_else(|| code.to_string(), str::to_owned);
-    Error::unavailable(format!("{doing}: {reason}")).with_help(
+    Error::unavailable(format!("{doing}: {}", told(&reason))).with_help(
         "if this goes on, what is between here and the brokers garbles answers, or they are no Kafka brokers",
     )
 }
@@ -69,17 +69,18 @@ pub(crate) fn setting_error(error: KafkaError) -> Error {
     };
     if outcome == RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN {
         let near = near(&key, KNOWN.iter().copied());
-        let error = Error::config(format!("set librdkafka key {key:?}: there is no such key"));
+        let error = Error::config(format!("set librdkafka key {:?}: there is no such key", named(&key)));
         return error.with_help(match near.as_slice() {
             [] => "librdkafka's CONFIGURATION.md lists its keys".to_owned(),
             near => format!("did you mean {}?", near.join(" or ")),
         });
     }
     // librdkafka's reason repeats the value.
-    let (value, reason) =
-        if is_secret_key(&key) { (REDACTED, "it refuses the value") } else { (value.as_str(), reason.as_str()) };
-    Error::config(format!("set librdkafka key {key:?} to {value:?}: {reason}"))
-        .with_help("librdkafka's CONFIGURATION.md says which values the key takes")
+    let message = match is_secret_key(&key) {
+        true => format!("set librdkafka key {:?}: it refuses the value, which is not shown", named(&key)),
+        false => format!("set librdkafka key {key:?} to {value:?}: {reason}"),
+    };
+    Error::config(message).with_help("librdkafka's CONFIGURATION.md says which values the key takes")
 }
 
 fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {

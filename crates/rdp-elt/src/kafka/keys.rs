@@ -5,9 +5,23 @@ pub(crate) fn owned_by(key: &str) -> Option<&'static str> {
     OWNED.iter().find(|(owned, _)| *owned == key).map(|(_, instead)| *instead)
 }
 
-/// The candidate that a person most likely meant, where one is near enough to be worth saying.
-pub(crate) fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    near(wanted, candidates).into_iter().next()
+/// Whether it is a key of librdkafka's, whoever may set it.
+pub(crate) fn is_known(key: &str) -> bool {
+    KNOWN.contains(&key) || owned_by(key).is_some() || stays_with_consumer(key)
+}
+
+/// The key that RDP would have read from the environment, had its name been spelt right: most variables of this prefix are
+/// of Kafka's own scripts and images, and of no concern.
+pub(crate) fn nearly(key: &str) -> Option<&'static str> {
+    // What one slip makes of a word as short as a program's own `LOG_DIR` proves nothing.
+    let limit = if key.chars().count() < LONG_ENOUGH_FOR_TWO_SLIPS { 1 } else { 2 };
+    let owned = OWNED.iter().map(|(owned, _)| *owned);
+    let dotted = KNOWN.iter().copied().chain(owned).filter(|known| known.contains('.') && !known.contains('_'));
+    dotted
+        .map(|known| (strsim::damerau_levenshtein(key, known), known))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, known)| known)
 }
 
 /// Up to three candidates that a person may have meant, the nearest first.
@@ -22,6 +36,9 @@ pub(crate) fn near<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a st
     found.truncate(3);
     found.into_iter().map(|(_, candidate)| candidate).collect()
 }
+
+/// With two slips of the pen a shorter word may be any other.
+const LONG_ENOUGH_FOR_TWO_SLIPS: usize = 12;
 
 /// Keys whose value is RDP's business, and the setting of ours that says the same.
 const OWNED: &[(&str, &str)] = &[
@@ -229,8 +246,82 @@ mod tests {
     }
 
     #[test]
+    fn a_variable_that_is_nearly_a_key_is_told_from_another_programs() {
+        for (key, meant) in [
+            ("sasl.pasword", "sasl.password"),
+            ("security.protocl", "security.protocol"),
+            ("sasl.mechansms", "sasl.mechanisms"),
+            ("bootstrap.server", "bootstrap.servers"),
+        ] {
+            assert_eq!(nearly(key), Some(meant), "{key}");
+        }
+        // Of Kafka's scripts, of its images, of Kubernetes, and of our own examples.
+        for variable in [
+            "HOME",
+            "OPTS",
+            "HEAP_OPTS",
+            "JVM_PERFORMANCE_OPTS",
+            "LOG4J_OPTS",
+            "LOG4J_CMD_OPTS",
+            "GC_LOG_OPTS",
+            "JMX_OPTS",
+            "JMX_PORT",
+            "JMX_HOSTNAME",
+            "LOG_DIR",
+            "LOG_DIRS",
+            "LOG_LEVEL",
+            "VERSION",
+            "CLUSTER_ID",
+            "NODE_ID",
+            "BROKER_ID",
+            "BROKER_RACK",
+            "PROCESS_ROLES",
+            "LISTENERS",
+            "ADVERTISED_LISTENERS",
+            "ADVERTISED_HOST_NAME",
+            "LISTENER_SECURITY_PROTOCOL_MAP",
+            "INTER_BROKER_LISTENER_NAME",
+            "CONTROLLER_QUORUM_VOTERS",
+            "CONTROLLER_LISTENER_NAMES",
+            "ZOOKEEPER_CONNECT",
+            "ZOOKEEPER_SESSION_TIMEOUT_MS",
+            "NUM_PARTITIONS",
+            "MIN_INSYNC_REPLICAS",
+            "DEFAULT_REPLICATION_FACTOR",
+            "OFFSETS_TOPIC_REPLICATION_FACTOR",
+            "AUTO_CREATE_TOPICS_ENABLE",
+            "LOG_RETENTION_HOURS",
+            "CREATE_TOPICS",
+            "SSL_KEYSTORE_TYPE",
+            "SSL_KEYSTORE_FILENAME",
+            "SSL_KEY_CREDENTIALS",
+            "SSL_CLIENT_AUTH",
+            "SASL_ENABLED_MECHANISMS",
+            "SASL_MECHANISM_INTER_BROKER_PROTOCOL",
+            "SECURITY_INTER_BROKER_PROTOCOL",
+            "TOOLS_LOG4J_LOGLEVEL",
+            "PORT",
+            "SERVICE_HOST",
+            "SERVICE_PORT",
+            "PORT_9092_TCP",
+            "PORT_9092_TCP_ADDR",
+            "BROKERS",
+            "PASSWORD",
+            "USER",
+            "TOPIC",
+            "DEBUG",
+            "GROUP",
+            "COMPRESSION_TYPE",
+            "ACKS",
+            "SCHEMA_REGISTRY_URL",
+        ] {
+            assert_eq!(nearly(&variable.to_ascii_lowercase().replace('_', ".")), None, "KAFKA_{variable}");
+        }
+    }
+
+    #[test]
     fn a_far_word_suggests_nothing() {
-        assert_eq!(nearest("sasl.mechnism", KNOWN.iter().copied()), Some("sasl.mechanism"));
-        assert_eq!(nearest("colour", KNOWN.iter().copied()), None);
+        assert_eq!(near("sasl.mechnism", KNOWN.iter().copied()).first(), Some(&"sasl.mechanism"));
+        assert_eq!(near("colour", KNOWN.iter().copied()).first(), None);
     }
 }

@@ -22,6 +22,7 @@ use rdkafka_sys as native;
 use super::error;
 use super::fetcher::{Fetcher, Notes, Place, Rebalance, Told};
 use super::foreign::millis;
+use super::secrets::told;
 use super::slice::Message;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
@@ -305,6 +306,7 @@ unsafe extern "C" fn forward_log(
     // SAFETY: both are C strings that are valid during the callback.
     let (facility, line) =
         unsafe { (CStr::from_ptr(facility).to_string_lossy(), CStr::from_ptr(line).to_string_lossy()) };
+    let line = told(&line);
     match level {
         0..=3 => tracing::warn!(target: "librdkafka", %facility, "{line}"),
         4..=5 => tracing::info!(target: "librdkafka", %facility, "{line}"),

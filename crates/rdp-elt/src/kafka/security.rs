@@ -1,10 +1,11 @@
-//! TLS, mTLS and SASL in types, and which keys hold secrets. Every other security key of librdkafka goes through
+//! TLS, mTLS and SASL in types. Every other security key of librdkafka goes through
 //! [`KafkaConsumerBuilder::set`].
 
 use std::fmt;
 use std::path::PathBuf;
 
 use super::builder::KafkaConsumerBuilder;
+use super::secrets::REDACTED;
 
 /// How the connection is encrypted, and who we are to the broker by certificate.
 #[derive(Debug, Clone, Default)]
@@ -170,23 +171,6 @@ impl KafkaConsumerBuilder {
     }
 }
 
-/// Whether a librdkafka key's value must never be seen: in `Debug`, logs, errors, metrics or a shown configuration.
-pub fn is_secret_key(key: &str) -> bool {
-    // Keys of later releases are covered by their endings.
-    const ENDINGS: [&str; 5] = ["password", "passphrase", "secret", ".key.pem", "keystore.pem"];
-    key == "sasl.oauthbearer.config"
-        || key == "sasl.oauthbearer.assertion.private.key.pem"
-        || ENDINGS.iter().any(|ending| key.ends_with(ending))
-}
-
-/// A key's value as it may be shown.
-pub(crate) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
-    if is_secret_key(key) { REDACTED } else { value }
-}
-
-/// What stands where a secret was.
-pub(crate) const REDACTED: &str = "[redacted]";
-
 #[derive(Clone)]
 struct Secret(String);
 
@@ -199,7 +183,6 @@ impl fmt::Debug for Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kafka::keys::KNOWN;
 
     #[test]
     fn tls_and_sasl_meet_in_either_order() {
@@ -221,24 +204,5 @@ mod tests {
         assert!(!format!("{builder:?}").contains("hunter2"));
         let config = builder.client_config().expect("valid");
         assert!(config.create_native_config().is_ok());
-    }
-
-    #[test]
-    fn every_key_with_a_secret_is_redacted() {
-        let secret: Vec<_> = KNOWN.iter().copied().filter(|key| is_secret_key(key)).collect();
-        assert_eq!(
-            secret,
-            [
-                "sasl.oauthbearer.assertion.private.key.passphrase",
-                "sasl.oauthbearer.assertion.private.key.pem",
-                "sasl.oauthbearer.client.credentials.client.secret",
-                "sasl.oauthbearer.client.secret",
-                "sasl.oauthbearer.config",
-                "sasl.password",
-                "ssl.key.password",
-                "ssl.key.pem",
-                "ssl.keystore.password",
-            ]
-        );
     }
 }

@@ -10,6 +10,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaErrorCode;
 
 use super::error::from_code;
+use super::secrets::told;
 use crate::error::{Error, ErrorKind};
 
 /// A client's context that remembers the last trouble and sends librdkafka's log to ours.
@@ -61,6 +62,7 @@ impl Watch {
 
 impl ClientContext for Watch {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        let message = told(message);
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
                 tracing::warn!(target: "librdkafka", facility, "{message}");
@@ -76,7 +78,7 @@ impl ClientContext for Watch {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown);
-        tracing::debug!(target: "librdkafka", %code, "{reason}");
+        tracing::debug!(target: "librdkafka", %code, "{}", told(reason));
         let mut trouble = self.lock();
         match code {
             RDKafkaErrorCode::AllBrokersDown => trouble.all_down = true,

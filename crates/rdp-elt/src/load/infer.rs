@@ -2,7 +2,7 @@
 //!
 //! What the samples hold is read by the same cursor as the load, so that a type is proposed only where every sampled value fits it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use arrow::datatypes::TimeUnit;
 
@@ -45,25 +45,26 @@ pub fn infer_schema<'a>(samples: impl IntoIterator<Item = &'a [u8]>) -> Result<I
     }
     let mut fields: Vec<Field> = Vec::new();
     let mut left_out = Vec::new();
+    let mut taken: HashSet<String> = root.places.keys().cloned().collect();
     for member in &root.members {
         if member.name.is_empty() || member.repeated {
             left_out.push(member.name.clone());
             continue;
         }
         let field = Field::new(member.name.clone(), member.shape.data_type());
-        fields.push(Field { name: landing_name(&member.name, &root), ..field });
+        fields.push(Field { name: landing_name(&member.name, &mut taken), ..field });
     }
     Ok(InferredSchema { schema: Schema::new(fields)?, sample_count: root.count, not_json_count, left_out })
 }
 
-/// The field's own name, unless RDP's own columns have such names.
-fn landing_name(name: &str, root: &Members) -> String {
-    let mut name = name.to_owned();
-    while RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
-        name = format!("payload{name}");
-        while root.places.contains_key(&name) {
-            name.push('_');
-        }
+/// The field's own name, unless RDP's own columns have such names: then one that no other field has.
+fn landing_name(name: &str, taken: &mut HashSet<String>) -> String {
+    if !RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)) {
+        return name.to_owned();
+    }
+    let mut name = format!("payload{name}");
+    while !taken.insert(name.clone()) {
+        name.push('_');
     }
     name
 }

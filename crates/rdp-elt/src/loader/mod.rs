@@ -4,7 +4,8 @@
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Beside them a
 //! [`lookout`] sees what no lane does: topics that went or were made anew, and partitions that came. Retries live here and
 //! nowhere else. What they ask of a cluster and of a runtime stands behind seams ([`brokers`], [`executor`]), so that a seed
-//! can decide what comes back. A [`rehearsal`] reads the same way and lands nothing.
+//! can decide what comes back. A [`rehearsal`] reads the same way and lands nothing, and an
+//! [`outlook`] begins the same way and reads nothing.
 
 mod brokers;
 mod commit;
@@ -12,6 +13,7 @@ mod deal;
 mod executor;
 mod lane;
 mod lookout;
+mod outlook;
 mod rehearsal;
 mod run;
 #[cfg(test)]
@@ -34,6 +36,7 @@ use crate::load::LoadOptions;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
 
+pub use self::outlook::Outlook;
 pub use self::rehearsal::{Rehearsal, RehearsalReport, RehearsalStage};
 
 /// When a run ends by itself.

@@ -78,7 +78,7 @@ impl Rehearsal {
     /// default for 30 s. Nothing is tried again from the start: half a reading measures nothing.
     pub fn run(&self, stage: RehearsalStage, shutdown: &Shutdown) -> Result<RehearsalReport> {
         let lane_count = NonZeroUsize::new(self.options.lanes).map_or(1, NonZeroUsize::get);
-        let source = self.source.clone().with_end_events().with_queue_bytes(self.options.memory_bytes / 4 / lane_count);
+        let source = self.source.clone().with_end_events().with_share_of(self.options.memory_bytes, lane_count);
         let cluster = Cluster::connect(&source)?;
         let partitions = cluster.partitions()?;
         let starts = cluster.start_offsets(&partitions, source.start_position())?;

@@ -306,10 +306,9 @@ impl Opened {
 }
 
 /// Leaves room for the open landing and for the one that is being committed.
-fn builder_of(loader: &Loader) -> KafkaConsumerBuilder {
-    let queue_bytes = loader.options.memory_bytes / 4 / loader.options.lanes.max(1);
+pub(super) fn builder_of(loader: &Loader) -> KafkaConsumerBuilder {
     // The ends of partitions are asked for in every run: the position steps over markers that no reader sees.
-    loader.source.clone().with_queue_bytes(queue_bytes).with_end_events()
+    loader.source.clone().with_share_of(loader.options.memory_bytes, loader.options.lanes).with_end_events()
 }
 
 fn options_of(loader: &Loader, until: Until) -> LoaderOptions {

@@ -24,7 +24,7 @@ use self::folder::DemoFolder;
 use self::story::Story;
 use super::{audit, blocking, land, shell_word};
 use crate::args::Demo;
-use crate::exit::Failure;
+use crate::exit::{self, Failure};
 use crate::number::{counted, grouped, seconds};
 use crate::screen::Screen;
 
@@ -67,7 +67,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
 
     ending(&story, &folder, started)?;
     let took = started.elapsed().as_secs_f64();
-    screen.output().object(&json!({
+    let printed = screen.output().object(&json!({
         "records": args.records,
         "landed_before_the_kill": survived.record_count,
         "landed_after": landed.report.record_count,
@@ -75,9 +75,10 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
         "statuses": statuses.json_rows(),
         "folder": args.folder,
         "seconds": took,
-    }))?;
+    }));
     drop(broker);
-    if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) }
+    let verdict = if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) };
+    exit::with_verdict(printed, verdict, screen)
 }
 
 /// Starts the broker and fills its topic.

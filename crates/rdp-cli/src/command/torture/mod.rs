@@ -17,11 +17,11 @@ use rdp_elt::{Error, ErrorKind, Shutdown};
 use tokio::runtime::Handle;
 
 use self::plan::Plan;
-use self::report::Report;
+use self::report::{Broken, Report};
 use self::scratch::{Kept, Scratch};
 use super::{blocking, shell_word};
 use crate::args::Torture;
-use crate::exit::{Failure, NOT_CLEAN, STOPPED};
+use crate::exit::{self, Failure, NOT_CLEAN, STOPPED};
 use crate::number::counted;
 use crate::output;
 use crate::screen::Screen;
@@ -39,26 +39,36 @@ pub(super) async fn run(args: &Torture, screen: &Screen) -> Result<(), Failure> 
     signals.abort();
     let Ended { report, kept, not_removed } = ended??;
 
-    if screen.output().is_for_people() {
-        output::text(&report.text())?;
-    }
-    screen.output().object(&report.to_json(kept.as_ref()))?;
+    let printed = match (&report, screen.output().is_for_people()) {
+        (Ok(report), true) => output::text(&report.text()),
+        (Ok(report), false) => screen.output().object(&report.to_json(kept.as_ref())),
+        (Err(broken), true) => output::text(&broken.text()),
+        (Err(broken), false) => screen.output().object(&broken.to_json(kept.as_ref())),
+    };
     if let Some(kept) = &kept {
         screen.say(kept.text());
     }
-    if let Some(error) = not_removed {
-        return Err(error.into());
+    let (is_clean, plan) = match &report {
+        Ok(report) => (report.is_clean(), &report.plan),
+        Err(broken) => (false, &broken.plan),
+    };
+    let verdict = match not_removed {
+        _ if !is_clean => {
+            screen.say(format_args!("the same again: {}", plan.again(&shell_word(&args.file.config))));
+            Err(Failure::Told(NOT_CLEAN))
+        }
+        Some(error) => Err(error.into()),
+        None => Ok(()),
+    };
+    if let Err(Broken { error, .. }) = report {
+        screen.show_failure(&error.into());
     }
-    if report.is_clean() {
-        return Ok(());
-    }
-    screen.say(format_args!("the same again: {}", report.plan.again(&shell_word(&args.file.config))));
-    Err(Failure::Told(NOT_CLEAN))
+    exit::with_verdict(printed, verdict, screen)
 }
 
 /// A torture that came to its verdict, and what became of its scratch.
 struct Ended {
-    report: Report,
+    report: Result<Report, Broken>,
     kept: Option<Kept>,
     not_removed: Option<Error>,
 }
@@ -73,19 +83,25 @@ fn from_end_to_end(
     screen: &Screen,
 ) -> Result<Ended, Failure> {
     let mut scratch = Scratch::make(path, config, &plan)?;
-    let outcome = torture(plan, &mut scratch, shutdown, screen);
+    let outcome = torture(plan.clone(), &mut scratch, shutdown, screen);
     // What fails because it was given up is no failure of its own.
     let outcome = if shutdown.is_requested() { Err(INTERRUPTED) } else { outcome };
-    if keep || is_evidence(&outcome) {
+    let is_evidence = is_evidence(&outcome);
+    if keep || is_evidence {
         let kept = scratch.keep();
-        if outcome.is_err() {
-            screen.say(kept.text());
-        }
-        return Ok(Ended { report: outcome?, kept: Some(kept), not_removed: None });
+        let report = match outcome {
+            Err(Failure::Error(error)) if is_evidence => Err(Broken { plan, error }),
+            Err(failure) => {
+                screen.say(kept.text());
+                return Err(failure);
+            }
+            Ok(report) => Ok(report),
+        };
+        return Ok(Ended { report, kept: Some(kept), not_removed: None });
     }
     let removed = scratch.remove();
     match outcome {
-        Ok(report) => Ok(Ended { report, kept: None, not_removed: removed.err() }),
+        Ok(report) => Ok(Ended { report: Ok(report), kept: None, not_removed: removed.err() }),
         Err(failure) => {
             match removed {
                 Ok(()) => screen.say("topic and folder are removed"),
@@ -96,7 +112,8 @@ fn from_end_to_end(
     }
 }
 
-/// Whether it may be a fault of RDP's, for which somebody will want to look at what is there.
+/// Whether it may be a fault of RDP's, for which somebody will want to look at what is there. A landing that cannot be read,
+/// or a loader that came to another end than ours, is a verdict as much as a record that is missing.
 fn is_evidence(outcome: &Result<Report, Failure>) -> bool {
     match outcome {
         Ok(report) => !report.is_clean(),

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rdp_elt::Error;
 use rdp_elt::audit::AuditReport;
 use rdp_elt::torture::Comparison;
 use serde_json::{Value, json};
@@ -11,6 +12,7 @@ use super::scratch::Kept;
 use super::strike::Strikes;
 use crate::command::audit;
 use crate::number::{counted, grouped, seconds};
+use crate::screen::error_object;
 use crate::table::Table;
 
 /// The outcome.
@@ -140,6 +142,33 @@ impl Report {
     fn found(&self) -> u64 {
         let Comparison { lost, duplicated, altered, foreign, .. } = &self.comparison;
         lost + duplicated + altered + foreign
+    }
+}
+
+/// A torture that could not be carried to its end, for what the loader, or the landing, had come to.
+pub(super) struct Broken {
+    pub(super) plan: Plan,
+    pub(super) error: Error,
+}
+
+impl Broken {
+    /// The verdict.
+    pub(super) fn text(&self) -> String {
+        format!("not clean: {}", self.error)
+    }
+
+    pub(super) fn to_json(&self, kept: Option<&Kept>) -> Value {
+        let Plan { topic, seed, kills, record_count: _, partition_count } = &self.plan;
+        json!({
+            "is_clean": false,
+            "verdict": self.text(),
+            "topic": topic,
+            "seed": seed,
+            "partition_count": partition_count,
+            "kills": kills,
+            "error": error_object(&self.error),
+            "kept": kept.map(|kept| json!({ "topic": kept.topic, "folder": kept.folder })),
+        })
     }
 }
 

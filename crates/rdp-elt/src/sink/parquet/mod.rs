@@ -15,6 +15,7 @@ mod file;
 mod footer;
 mod landing;
 mod layout;
+mod place;
 mod store;
 mod trouble;
 mod writer;
