@@ -105,13 +105,6 @@ BUGS = {
             "            Some(position) if position != range.start() && position < 0 => {",
         )
     ],
-    "a bounded run is over when this member has nothing left to read": [
-        (
-            "loader/run.rs",
-            "            if open.is_empty() {\n                return Ok(true);\n            }",
-            "            if !open.contains(&TopicPartition::new(\"\", -1)) {\n                return Ok(true);\n            }",
-        )
-    ],
     "what was given up after an error is not read again": [
         (
             MEND,
@@ -119,28 +112,6 @@ BUGS = {
             "        self.discard();\n        let mut error = error;",
         ),
         NO_LOST_SLICE_IS_MISSED,
-    ],
-    "a partition that is assigned once more keeps the rows of before": [
-        (
-            LANE,
-            "            self.discard();\n            self.must_rewind = true;\n        }\n        let assigned",
-            "        }\n        let assigned",
-        )
-    ],
-    "what was polled before a rewind is taken after it": [
-        (
-            MEND,
-            "        if matches!(self.waiting, Some(Polled::Slice(_))) {\n            self.waiting = None;\n        }",
-            "",
-        ),
-        NO_LOST_SLICE_IS_MISSED,
-    ],
-    "a partition is given back before its window in flight has settled": [
-        (
-            LANE,
-            'failpoint::pass("revoked").and_then(|()| self.settle());',
-            'failpoint::pass("revoked");',
-        )
     ],
     "who stands still does not say so": [
         (

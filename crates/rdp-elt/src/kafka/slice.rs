@@ -182,3 +182,21 @@ unsafe fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
 
 /// A record's timestamp where its producer gave none: `RecordBatch.NO_TIMESTAMP`.
 const NO_TIMESTAMP: i64 = -1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_cut_is_told_by_the_words() {
+        // As librdkafka 2.12 says it of a log that was restored from a backup, and of an offset that was never there.
+        let cut = "Partition log truncation detected at offset 30 (leader epoch 4): broker end offset is 22 (offset leader epoch \
+                   2). Reset to INVALID.: Local: Partition log truncation detected (broker 1)";
+        let outside =
+            "fetch failed due to requested offset not available on the broker: Broker: Offset out of range (broker 1)";
+        let code = RDKafkaErrorCode::AutoOffsetReset;
+        assert_eq!(told_by(code, cut), RDKafkaErrorCode::LogTruncation);
+        assert_eq!(told_by(code, outside), code);
+        assert_eq!(told_by(RDKafkaErrorCode::BadMessage, cut), RDKafkaErrorCode::BadMessage);
+    }
+}
