@@ -22,6 +22,7 @@ mod window;
 pub use crate::record::RecordMark;
 pub use claim::Claim;
 pub use memory::{CommitFailure, MemorySink};
+pub(crate) use parquet::local_folder;
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::{SourceIdentity, Sources};
 pub use window::{WindowId, WindowInfo};

@@ -95,8 +95,12 @@ fn json(value: &AnyValue<'_>) -> Value {
         AnyValue::Int16(number) => (*number).into(),
         AnyValue::Int32(number) => (*number).into(),
         AnyValue::Int64(number) => (*number).into(),
-        AnyValue::Float32(number) => float(f64::from(*number), number.to_string()),
-        AnyValue::Float64(number) => float(*number, number.to_string()),
+        // Text where no number of JSON's readers holds it, as decimals are.
+        AnyValue::Int128(number) => whole(*number),
+        AnyValue::UInt128(number) => i128::try_from(*number).map_or_else(|_| number.to_string().into(), whole),
+        // The shortest text of a float32 is that of this float64.
+        AnyValue::Float32(number) => float(number.to_string().parse().unwrap_or(f64::from(*number))),
+        AnyValue::Float64(number) => float(*number),
         AnyValue::Date(days) => date(*days),
         AnyValue::Datetime(time, unit, zone) => timestamp(*time, *unit, zone.is_some()),
         AnyValue::DatetimeOwned(time, unit, zone) => timestamp(*time, *unit, zone.is_some()),
@@ -116,11 +120,16 @@ fn json(value: &AnyValue<'_>) -> Value {
     }
 }
 
-/// JSON has neither NaN nor infinity: they are text.
-fn float(number: f64, text: String) -> Value {
-    match serde_json::from_str::<serde_json::Number>(&text) {
-        Ok(exact) if number.is_finite() => Value::Number(exact),
-        _ => text.into(),
+/// The shortest text that is this very float again. JSON has neither NaN nor infinity: they are text.
+fn float(number: f64) -> Value {
+    serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
+}
+
+fn whole(number: i128) -> Value {
+    match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(number)) => number.into(),
+        _ => number.to_string().into(),
     }
 }
 

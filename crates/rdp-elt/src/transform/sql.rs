@@ -1,50 +1,35 @@
-//! SQL over landings and files, by Polars.
+//! SQL over landings and files: parsed by `sqlparser`, run by Polars, with DuckDB's meaning.
 
-use polars::prelude::PolarsError;
-use polars::sql::SQLContext;
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::Parser;
 
-use super::{QueryResult, Tables};
+use super::{QueryResult, Tables, planner};
 use crate::error::{Error, Result};
 
-/// Runs one SQL statement over the tables and collects its rows.
+/// Runs one SELECT over the tables and collects its rows.
 ///
 /// A topic's table bears the topic's name, quoted where SQL needs it: `SELECT * FROM "orders-eu"`. Files are read by
-/// `read_parquet('glob')`, `read_csv('glob')` and `read_json('glob')` in `FROM`. Only the columns and row groups that a
-/// query needs are read.
+/// `read_parquet('glob')`, `read_csv('glob')` and `read_json('glob')` in `FROM`. Only the columns that a query needs are
+/// read.
+///
+/// The answer is the one that DuckDB gives over the same files, or an error; `docs/SQL.md` has the dialect.
 ///
 /// CPU-bound and blocking: call it away from async threads.
 ///
 /// # Errors
-/// [`Config`](crate::ErrorKind::Config) where the statement is wrong or names a table that is not there; the help lists
-/// those that are.
+/// [`Config`](crate::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
+/// there (the help lists those that are), or computes a number that does not fit its type.
 pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
-    let mut context = SQLContext::new();
-    for (name, scan) in tables.scans() {
-        context.register(name, scan?);
-    }
-    context
-        .execute(statement)
-        .and_then(|rows| rows.collect())
-        .map(QueryResult::new)
-        .map_err(|error| failed(error, tables))
-}
-
-fn failed(error: PolarsError, tables: &Tables) -> Error {
-    let text = error.to_string();
-    let unknown = text.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
-    let there_are = match tables.names().map(quoted).collect::<Vec<_>>().join(", ") {
-        names if names.is_empty() => "there are no tables: name a landing with --landing or --config".to_owned(),
-        names => format!("tables: {names}"),
-    };
-    let help = format!("{there_are}; files are read by FROM read_parquet('…') or read_csv('…')");
-    match unknown {
-        Some((name, _)) => Error::config(format!("run query: there is no table {name:?}")).with_help(help),
-        None => Error::config("run query").with_source(error).with_help(help),
+    let mut statements = Parser::parse_sql(&DuckDbDialect {}, statement)
+        .map_err(|error| Error::config("run query").with_source(error).with_help("mend the statement"))?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) => planner::run(&statement, tables).map(QueryResult::new),
+        _ => Err(Error::config("run query: it has to be one statement").with_help("begin with SELECT or WITH")),
     }
 }
 
 /// A name as a query has to write it.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let is_plain = name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
         && !name.starts_with(|first: char| first.is_ascii_digit());
     if is_plain { name.to_owned() } else { format!("\"{name}\"") }
