@@ -187,6 +187,28 @@ mod tests {
     }
 
     #[test]
+    fn floats_come_back_as_they_were() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            f64::from_bits(state ^ state >> 29)
+        };
+        let floats: Vec<f64> =
+            std::iter::repeat_with(&mut random).filter(|number| number.is_finite()).take(10_000).collect();
+        let narrow: Vec<f32> = floats.iter().map(|number| *number as f32).collect();
+        let rows = QueryResult::new(df!["f" => floats.clone(), "n" => narrow.clone()].expect("rows"));
+        for (cells, (float, narrow)) in rows.text_rows().iter().zip(floats.iter().zip(&narrow)) {
+            let [Some(f), Some(n)] = &cells[..] else { panic!("null in {cells:?}") };
+            assert_eq!(f.parse::<f64>().map(f64::to_bits), Ok(float.to_bits()), "{f}");
+            assert!(f.len() < 26, "{f}");
+            assert_eq!(n.parse::<f32>().map(f32::to_bits), Ok(narrow.to_bits()), "{n}");
+        }
+        let rows = QueryResult::new(df!["f" => [1.79e308, 0.1], "n" => [0.1f32, 16777216.0]].expect("rows"));
+        let text = serde_json::to_string(&rows.json_rows()).expect("JSON");
+        assert_eq!(text, r#"[{"f":1.79e+308,"n":0.1},{"f":0.1,"n":16777216.0}]"#);
+    }
+
+    #[test]
     fn times_are_rfc_3339() {
         assert_eq!(timestamp(1_500, TimeUnit::Milliseconds, true), "1970-01-01T00:00:01.500Z");
         assert_eq!(timestamp(1_500, TimeUnit::Microseconds, false), "1970-01-01T00:00:00.001500");

@@ -77,16 +77,74 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_the_schema_gained_reads_as_null_before() {
+    fn files_that_differ_in_columns_are_one_table_whatever_their_times() {
         let landing = tempfile::tempdir().expect("a folder");
-        land(landing.path(), "orders", 0, 0, df!["id" => [1i64]].expect("rows"));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        land(landing.path(), "orders", 0, 1, df!["id" => [2i64], "status" => ["paid"]].expect("rows"));
-        let rows = query("SELECT id, status FROM orders ORDER BY id", &tables(landing.path())).expect("it runs");
+        // Gained status, dropped id; the newest by its time is of a range in which nothing was visible.
+        land(landing.path(), "orders", 0, 0, df!["id" => [1i64], "_kafka_offset" => [0i64]].expect("rows"));
+        land(
+            landing.path(),
+            "orders",
+            0,
+            1,
+            df!["id" => [2i64], "status" => ["paid"], "_kafka_offset" => [1i64]].expect("rows"),
+        );
+        land(landing.path(), "orders", 0, 2, df!["status" => ["new"], "_kafka_offset" => [2i64]].expect("rows"));
+        land(landing.path(), "orders", 0, 3, df!["_kafka_offset" => Vec::<i64>::new()].expect("rows"));
+        let rows = query("SELECT * FROM orders ORDER BY _kafka_offset", &tables(landing.path())).expect("it runs");
         assert_eq!(
             serde_json::to_value(rows.json_rows()).expect("JSON"),
-            serde_json::json!([{"id": 1, "status": null}, {"id": 2, "status": "paid"}])
+            serde_json::json!([
+                {"status": null, "id": 1, "_kafka_offset": 0},
+                {"status": "paid", "id": 2, "_kafka_offset": 1},
+                {"status": "new", "id": null, "_kafka_offset": 2}
+            ])
         );
+        let mut tables = Tables::new();
+        tables.add_landing(&format!("file://localhost{}", landing.path().display())).expect("the same landing");
+        assert_eq!(query("SELECT * FROM orders", &tables).expect("it runs").row_count(), 3);
+    }
+
+    #[test]
+    fn whole_numbers_widen_and_what_fits_nothing_is_an_error() {
+        let landing = tempfile::tempdir().expect("a folder");
+        let rows = df!["small" => [100i8, 100], "big" => [2_000_000_000i32; 2], "huge" => [i64::MAX; 2], "all" => [u64::MAX; 2]];
+        land(landing.path(), "n", 0, 0, rows.expect("rows"));
+        let tables = tables(landing.path());
+        let one =
+            |statement: &str| query(statement, &tables).map(|rows| rows.text_rows()[0][0].clone().unwrap_or_default());
+        assert_eq!(one("SELECT SUM(big) FROM n").expect("it runs"), "4000000000");
+        assert_eq!(one("SELECT small * 1000 FROM n").expect("it runs"), "100000");
+        assert_eq!(one("SELECT SUM(all) FROM n").expect("it runs"), "36893488147419103230");
+        assert_eq!(one("SELECT COUNT(*) FROM n WHERE all = 18446744073709551615").expect("it runs"), "2");
+        let error = one("SELECT huge * huge * huge FROM n").expect_err("it has 189 bits");
+        assert!(error.message().contains("does not fit"), "{error:?}");
+    }
+
+    #[test]
+    fn an_outer_join_keeps_its_rows_or_is_refused() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "a", 0, 0, df!["x" => [1i64, 2], "o" => [1i64, 1]].expect("rows"));
+        land(landing.path(), "b", 0, 0, df!["x" => [1i64, 2], "o" => [5i64, 0]].expect("rows"));
+        let tables = tables(landing.path());
+        let error =
+            query("SELECT * FROM a LEFT JOIN b ON a.x = b.x AND a.o > b.o", &tables).expect_err("it is refused");
+        assert!(error.help().is_some_and(|help| help.contains("WHERE")), "{error:?}");
+        let rows =
+            query("SELECT a.x, b.o FROM a LEFT JOIN b ON a.x = b.x AND b.o > 3 ORDER BY 1", &tables).expect("it runs");
+        assert_eq!(
+            serde_json::to_value(rows.json_rows()).expect("JSON"),
+            serde_json::json!([{"x": 1, "o": 5}, {"x": 2, "o": null}])
+        );
+        let error = query("SELECT o FROM a JOIN b ON a.x = b.x", &tables).expect_err("it is ambiguous");
+        assert!(error.message().contains("ambiguous"), "{error:?}");
+    }
+
+    #[test]
+    fn a_column_may_be_called_a_star() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "n", 0, 0, df!["*" => [1i64], "^.*$" => [2i64], "id" => [3i64]].expect("rows"));
+        let rows = query("SELECT \"*\" AS star, \"^.*$\" AS all FROM n", &tables(landing.path())).expect("it runs");
+        assert_eq!(serde_json::to_value(rows.json_rows()).expect("JSON"), serde_json::json!([{"star": 1, "all": 2}]));
     }
 
     #[test]

@@ -194,14 +194,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_of_local_folders_are_paths() {
-        for (url, path) in [("file:landing", "landing"), ("file:///var/l", "/var/l"), ("a/b", "a/b"), ("/x", "/x")] {
-            assert_eq!(local_folder(url).ok(), Some(PathBuf::from(path)), "{url}");
-        }
-        assert!(local_folder("s3://bucket/x").is_err());
-    }
-
-    #[test]
     fn an_empty_landing_is_told_so() {
         let folder = tempfile::tempdir().expect("a folder");
         let error = Tables::new().add_landing(&folder.path().to_string_lossy()).expect_err("it is empty");

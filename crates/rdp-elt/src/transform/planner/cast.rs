@@ -182,14 +182,7 @@ pub(super) fn cast(value: Typed, of: &DataType, is_try: bool) -> Result<Typed> {
         (from, of) if from.is_integer() && of.is_integer() => {
             Typed::new(value.expr.strict_cast(of.clone()), of.clone())
         }
-        (from, DataType::Decimal(precision, _)) if from.is_integer() || from.is_decimal() => {
-            let limit = 10u128.pow(*precision as u32);
-            let wide = to(value, &DataType::Decimal(38, scale(of)))?;
-            let kept = DataType::Decimal(38, scale(of));
-            let expr =
-                exact::each(wide.expr, kept.clone(), move |number| (number.unsigned_abs() < limit).then_some(number));
-            Typed::new(expr, kept)
-        }
+        (from, DataType::Decimal(..)) if from.is_integer() || from.is_decimal() => to(value, of)?,
         (DataType::Decimal(..), of) if of.is_integer() => {
             Typed::new(exact::whole(value).strict_cast(of.clone()), of.clone())
         }

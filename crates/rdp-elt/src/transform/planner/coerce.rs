@@ -52,7 +52,15 @@ pub(super) fn common(one: &DataType, other: &DataType) -> Option<DataType> {
         (one, other) if one.is_integer() && other.is_integer() => Int128,
         (Float64, other) | (other, Float64) if is_number(other) => Float64,
         (Float32, other) | (other, Float32) if is_number(other) => Float32,
-        (one, other) if is_number(one) && is_number(other) => DataType::Decimal(38, scale(one).max(scale(other))),
+        (one, other) if is_number(one) && is_number(other) => {
+            let scale = scale(one).max(scale(other));
+            let digits = whole_digits(one).max(whole_digits(other)) + scale;
+            // Past 38 digits DuckDB cuts digits off behind the point, which changes values.
+            if one.is_decimal() && other.is_decimal() && digits > 38 {
+                return None;
+            }
+            DataType::Decimal(digits.min(38), scale)
+        }
         (Date, Datetime(_, zone)) | (Datetime(_, zone), Date) => Datetime(TimeUnit::Microseconds, zone.clone()),
         (Datetime(one, first), Datetime(other, second)) => {
             let unit = if one == other { *one } else { TimeUnit::Microseconds };
@@ -115,7 +123,9 @@ pub(super) fn to(value: Typed, of: &DataType) -> Result<Typed> {
         return Ok(value);
     }
     let expr = match (&value.of, of) {
-        (from, DataType::Decimal(_, scale)) if from.is_integer() || from.is_decimal() => exact::rescale(value, *scale),
+        (from, DataType::Decimal(precision, scale)) if from.is_integer() || from.is_decimal() => {
+            exact::rescale(value, *precision, *scale)
+        }
         (DataType::Datetime(TimeUnit::Milliseconds, _), DataType::Datetime(TimeUnit::Microseconds, zone)) => {
             exact::microseconds(value.expr, zone.clone())
         }
@@ -136,6 +146,38 @@ pub(super) fn scale(of: &DataType) -> usize {
     match of {
         DataType::Decimal(_, scale) => *scale,
         _ => 0,
+    }
+}
+
+/// Digits that a number of this type may have.
+fn digits(of: &DataType) -> usize {
+    match of {
+        DataType::Decimal(precision, _) => *precision,
+        DataType::Int8 | DataType::UInt8 => 3,
+        DataType::Int16 | DataType::UInt16 => 5,
+        DataType::Int32 | DataType::UInt32 => 10,
+        DataType::Int64 => 19,
+        DataType::UInt64 => 20,
+        _ => 38,
+    }
+}
+
+fn whole_digits(of: &DataType) -> usize {
+    digits(of).saturating_sub(scale(of))
+}
+
+/// Digits that a value may have: of a literal, those of the type that DuckDB gives it.
+pub(super) fn digits_of(value: &Typed) -> usize {
+    let number = match &value.expr {
+        Expr::Literal(literal) if value.is_integer() => {
+            literal.to_any_value().and_then(|value| value.extract::<i128>())
+        }
+        _ => None,
+    };
+    match number {
+        Some(number) if i32::try_from(number).is_ok() => 10,
+        Some(number) if i64::try_from(number).is_ok() => 19,
+        _ => digits(&value.of),
     }
 }
 

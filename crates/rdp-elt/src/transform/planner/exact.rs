@@ -7,7 +7,7 @@ use polars::prelude::{
 };
 use sqlparser::ast::BinaryOperator;
 
-use super::coerce::{Typed, scale};
+use super::coerce::{Typed, digits_of, scale};
 use super::refused;
 use crate::error::Result;
 
@@ -15,14 +15,26 @@ use crate::error::Result;
 pub(super) fn arithmetic(left: Typed, operator: &BinaryOperator, right: Typed) -> Result<Typed> {
     let is_decimal = left.of.is_decimal() || right.of.is_decimal();
     let wide = scale(&left.of).max(scale(&right.of));
+    let (left_scale, right_scale) = (scale(&left.of), scale(&right.of));
+    let (before, after) = (digits_of(&left), digits_of(&right));
     let (scale, left, right) = match operator {
         BinaryOperator::Multiply => (scale(&left.of) + scale(&right.of), left.expr, right.expr),
         BinaryOperator::DuckIntegerDivide if is_decimal => {
             return Err(refused("// of decimals is not run").with_help("use / and FLOOR, or CAST to whole numbers"));
         }
-        _ if is_decimal => (wide, rescale(left, wide), rescale(right, wide)),
+        _ if is_decimal => (wide, rescale(left, 38, wide), rescale(right, 38, wide)),
         _ => (0, left.expr, right.expr),
     };
+
+    let whole = before.saturating_sub(left_scale).max(after.saturating_sub(right_scale));
+    let precision = match operator {
+        BinaryOperator::Multiply => before + after,
+        BinaryOperator::Modulo => whole + scale,
+        _ => whole + scale + 1,
+    };
+    if is_decimal && matches!(operator, BinaryOperator::Modulo) && precision > 38 {
+        return Err(refused("% of a decimal and so wide a number").with_help("CAST the number to BIGINT"));
+    }
     if scale > 38 {
         return Err(refused(format!("a product with {scale} digits behind the point")).with_help("CAST to DOUBLE"));
     }
@@ -35,11 +47,11 @@ pub(super) fn arithmetic(left: Typed, operator: &BinaryOperator, right: Typed) -
         other => return Err(refused(format!("operator {other} is not run"))),
     };
     let text = operator.to_string();
-    let of = if is_decimal { DataType::Decimal(38, scale) } else { DataType::Int128 };
+    let of = if is_decimal { DataType::Decimal(precision.min(38), scale) } else { DataType::Int128 };
     let result = of.clone();
     let expr = left.map_many(
         move |columns| {
-            let (left, right) = (digits(&columns[0])?, digits(&columns[1])?);
+            let (left, right) = (numbers(&columns[0])?, numbers(&columns[1])?);
             let one = |left: Option<i128>, right: Option<i128>| match (left, right) {
                 (Some(left), Some(right)) => {
                     let number = act(left, right).filter(|number| fits(*number, &result));
@@ -58,12 +70,12 @@ pub(super) fn arithmetic(left: Typed, operator: &BinaryOperator, right: Typed) -
 }
 
 /// The same number with so many digits behind the point; digits that are cut off round half away from zero.
-pub(super) fn rescale(value: Typed, to: usize) -> Expr {
+pub(super) fn rescale(value: Typed, precision: usize, to: usize) -> Expr {
     let from = scale(&value.of);
-    if value.of.is_decimal() && from == to {
+    let result = DataType::Decimal(precision, to);
+    if value.of == result {
         return value.expr;
     }
-    let result = DataType::Decimal(38, to);
     let of = result.clone();
     each(value.expr, of, move |number| {
         let number = match to.checked_sub(from) {
@@ -85,7 +97,7 @@ pub(super) fn each(value: Expr, of: DataType, act: impl Fn(i128) -> Option<i128>
     let result = of.clone();
     value.map(
         move |column| {
-            let numbers = digits(&column)?;
+            let numbers = numbers(&column)?;
             let rows = numbers.iter().map(|number| match number {
                 Some(number) => act(number).map(Some).ok_or_else(|| wrong("change", number)),
                 None => Ok(None),
@@ -132,7 +144,7 @@ pub(super) fn microseconds(value: Expr, zone: Option<TimeZone>) -> Expr {
 }
 
 /// The digits of a whole number or a decimal.
-fn digits(column: &Column) -> PolarsResult<ChunkedArray<Int128Type>> {
+fn numbers(column: &Column) -> PolarsResult<ChunkedArray<Int128Type>> {
     let series: Series = column.as_materialized_series().to_physical_repr().into_owned();
     Ok(series.strict_cast(&DataType::Int128)?.i128()?.clone())
 }
@@ -164,7 +176,10 @@ pub(super) fn length_of(columns: &[Column]) -> usize {
 }
 
 fn fits(number: i128, of: &DataType) -> bool {
-    !of.is_decimal() || number.unsigned_abs() < 10u128.pow(38)
+    match of {
+        DataType::Decimal(precision, _) => number.unsigned_abs() < 10u128.pow((*precision).min(38) as u32),
+        _ => true,
+    }
 }
 
 fn power(digits: usize) -> Option<i128> {

@@ -359,7 +359,7 @@ pub(super) fn unified(values: Vec<Typed>, whole: &sql::Expr) -> Result<Vec<Typed
         of = common(&of, other)
             .ok_or_else(|| refused(format!("{whole}: one is {of}, another {other}")).with_help(CAST))?;
     }
-    if of == DataType::Null {
+    if of == DataType::Null && values.iter().any(|value| value.literal_text().is_some()) {
         of = DataType::String;
     }
     values
@@ -430,9 +430,10 @@ fn number_literal(number: &str) -> Result<Typed> {
         return float();
     }
     let value = digits.parse::<i128>().map_err(|_| refused(format!("{number} is no number")))?;
-    let of = DataType::Decimal(38, fraction.len());
+    let precision = (whole.len() + fraction.len()).clamp(1, 38);
+    let of = DataType::Decimal(precision, fraction.len());
     let scale = fraction.len();
-    let value = polars::prelude::AnyValue::Decimal(value, 38, scale);
+    let value = polars::prelude::AnyValue::Decimal(value, precision, scale);
     Ok(Typed::new(polars::prelude::Scalar::new(of.clone(), value).lit(), of))
 }
 

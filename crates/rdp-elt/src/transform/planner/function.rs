@@ -86,11 +86,30 @@ pub(super) fn arguments(
     for argument in &list.args {
         match argument {
             sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Expr(expr)) => values.push(planner.bind(scope, expr)?),
+            // `f(a = b)` is a condition; the parser takes it for a name and its value.
+            sql::FunctionArg::Named {
+                name,
+                arg: sql::FunctionArgExpr::Expr(value),
+                operator: sql::FunctionArgOperator::Equals,
+            } => {
+                values.push(planner.bind(scope, &equal(sql::Expr::Identifier(name.clone()), value))?);
+            }
+            sql::FunctionArg::ExprNamed {
+                name,
+                arg: sql::FunctionArgExpr::Expr(value),
+                operator: sql::FunctionArgOperator::Equals,
+            } => {
+                values.push(planner.bind(scope, &equal(name.clone(), value))?);
+            }
             sql::FunctionArg::Unnamed(sql::FunctionArgExpr::Wildcard) => is_star = true,
             _ => return Err(refused(format!("{function} is not run"))),
         }
     }
     Ok((is_distinct, is_star, values))
+}
+
+fn equal(left: sql::Expr, right: &sql::Expr) -> sql::Expr {
+    sql::Expr::BinaryOp { left: Box::new(left), op: sql::BinaryOperator::Eq, right: Box::new(right.clone()) }
 }
 
 fn called(name: &str, mut values: Vec<Typed>, whole: &sql::Expr) -> Result<Typed> {
@@ -138,7 +157,7 @@ fn called(name: &str, mut values: Vec<Typed>, whole: &sql::Expr) -> Result<Typed
         ("floor" | "ceil" | "ceiling" | "round" | "trunc", 1) if values[0].of.is_decimal() => {
             let value = values.remove(0);
             let unit = 10i128.pow(scale(&value.of) as u32);
-            let of = DataType::Decimal(38, 0);
+            let of = DataType::Decimal(super::coerce::digits_of(&value), 0);
             let act = match name {
                 "floor" => |number: i128, unit: i128| Some(number.div_euclid(unit)),
                 "ceil" | "ceiling" => {
@@ -170,7 +189,7 @@ fn called(name: &str, mut values: Vec<Typed>, whole: &sql::Expr) -> Result<Typed
             let places = scale(&value.of) as i64;
             let unit = u32::try_from(places - digits).ok().map(|cut| 10i128.checked_pow(cut));
             let of = match &value.of {
-                DataType::Decimal(..) => DataType::Decimal(38, digits.clamp(0, places) as usize),
+                DataType::Decimal(precision, _) => DataType::Decimal(*precision, digits.clamp(0, places) as usize),
                 _ => DataType::Int128,
             };
             let Some(unit) = unit else {

@@ -255,6 +255,7 @@ fn refused(why: impl std::fmt::Display) -> Error {
 /// What failed while it ran.
 fn failed(error: PolarsError) -> Error {
     match error {
+        PolarsError::Context { error, .. } | PolarsError::ExprContext { error, .. } => failed(*error),
         PolarsError::ComputeError(text) => refused(text),
         error => Error::config("run query").with_source(error),
     }

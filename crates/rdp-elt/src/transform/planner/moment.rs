@@ -4,8 +4,8 @@ use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Time
 use polars::prelude::{AnyValue, DataType, PolarsResult, TimeUnit};
 
 use super::coerce::{Typed, to};
-use super::refused;
 use super::rowwise::{rowwise, unfit};
+use super::{exact, refused};
 use crate::error::Result;
 
 /// A part of a date or a time as a number.
@@ -51,8 +51,8 @@ pub(super) fn part(part: &str, value: Typed) -> Result<Typed> {
             "dow" => i64::from(time.weekday().num_days_from_sunday()),
             "isodow" => i64::from(time.weekday().number_from_monday()),
             "doy" => i64::from(time.ordinal()),
-            // DuckDB rounds to the nearest; what is finer is not shown otherwise.
-            _ => micros.div_euclid(1000),
+            // To the nearest, half away from zero: as DuckDB does.
+            _ => exact::rounded(micros.into(), 1000).and_then(|millis| i64::try_from(millis).ok()).unwrap_or_default(),
         }))
     }))
 }
