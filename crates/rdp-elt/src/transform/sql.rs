@@ -1,5 +1,8 @@
 //! SQL over landings and files: parsed by `sqlparser`, run by Polars, with DuckDB's meaning.
 
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{Expr, Statement, Visit, Visitor};
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
 
@@ -20,13 +23,63 @@ use crate::error::{Error, Result};
 /// [`Config`](crate::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
 /// there (the help lists those that are), or computes a number that does not fit its type.
 pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
+    if statement.len() > LONGEST {
+        return Err(Error::config(format!("run query: it is longer than {LONGEST} bytes"))
+            .with_help("join to a file by read_csv('…') instead of a long list"));
+    }
+    // What is parsed is walked by recursion, and a chain of operators is as deep as it is long.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || run(statement, tables));
+        let thread = thread.map_err(|error| Error::unavailable("start a thread for a query").with_source(error))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+fn run(statement: &str, tables: &Tables) -> Result<QueryResult> {
     let mut statements = Parser::parse_sql(&DuckDbDialect {}, statement)
         .map_err(|error| Error::config("run query").with_source(error).with_help("mend the statement"))?;
     match (statements.pop(), statements.is_empty()) {
-        (Some(statement), true) => planner::run(&statement, tables).map(QueryResult::new),
+        (Some(statement), true) if depth(&statement) <= DEEPEST => {
+            planner::run(&statement, tables).map(QueryResult::new)
+        }
+        (Some(_), true) => Err(Error::config(format!("run query: expressions are nested deeper than {DEEPEST}"))
+            .with_help("use IN (…) instead of a chain of OR")),
         _ => Err(Error::config("run query: it has to be one statement").with_help("begin with SELECT or WITH")),
     }
 }
+
+/// How deep the deepest expression is.
+fn depth(statement: &Statement) -> usize {
+    #[derive(Default)]
+    struct Depth {
+        now: usize,
+        most: usize,
+    }
+    impl Visitor for Depth {
+        type Break = ();
+        fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now += 1;
+            self.most = self.most.max(self.now);
+            ControlFlow::Continue(())
+        }
+        fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    let mut depth = Depth::default();
+    let _ = statement.visit(&mut depth);
+    depth.most
+}
+
+/// Bytes of the longest statement that is run.
+const LONGEST: usize = 64 << 10;
+
+/// Deeper than people write, and shallow enough for the stack.
+const DEEPEST: usize = 300;
+
+/// The stack that the longest chain of operators needs to be walked, and to be refused.
+const STACK_BYTES: usize = 128 << 20;
 
 /// A name as a query has to write it.
 pub(super) fn quoted(name: &str) -> String {
@@ -137,6 +190,17 @@ mod tests {
         );
         let error = query("SELECT o FROM a JOIN b ON a.x = b.x", &tables).expect_err("it is ambiguous");
         assert!(error.message().contains("ambiguous"), "{error:?}");
+    }
+
+    #[test]
+    fn a_long_chain_is_refused_and_no_stack_overflows() {
+        let deep = format!("SELECT 1{} AS x", " + 1".repeat(15_000));
+        let error = query(&deep, &Tables::new()).expect_err("it is too deep");
+        assert!(error.message().contains("nested deeper"), "{error:?}");
+        let shallow = format!("SELECT 1{} AS x", " + 1".repeat(250));
+        assert_eq!(query(&shallow, &Tables::new()).expect("it runs").text_rows()[0][0].as_deref(), Some("251"));
+        let list = format!("SELECT 7 IN ({}7) AS x", "1, ".repeat(10_000));
+        assert_eq!(query(&list, &Tables::new()).expect("it runs").text_rows()[0][0].as_deref(), Some("true"));
     }
 
     #[test]

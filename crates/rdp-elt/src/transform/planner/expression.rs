@@ -8,10 +8,12 @@ use sqlparser::ast as sql;
 use sqlparser::ast::{BinaryOperator, UnaryOperator, Visit, Visitor};
 
 use super::aggregate::Grouping;
-use super::coerce::{CAST, Typed, common, to, together};
+use super::coerce::{CAST, Typed, common, to};
+use super::literal::literal;
+use super::operator::{any_of, arithmetic, comparable, condition, is_comparison, loose, negated, unified};
 use super::relation::Relation;
 use super::window::Windows;
-use super::{Planner, cast, exact, failed, refused, text};
+use super::{Planner, cast, failed, refused, text};
 use crate::error::Result;
 
 /// What an expression may speak of.
@@ -296,89 +298,6 @@ impl Planner<'_> {
     }
 }
 
-/// `+ - * / % //` of two numbers, or of a date and days.
-fn arithmetic(whole: &sql::Expr, left: Typed, operator: &BinaryOperator, right: Typed) -> Result<Typed> {
-    use BinaryOperator as Operator;
-    if left.of == DataType::Null || right.of == DataType::Null {
-        let of = if left.of == DataType::Null { right.of } else { left.of };
-        return Ok(Typed::new(lit(polars::prelude::NULL).cast(of.clone()), of));
-    }
-    if !left.is_number() || !right.is_number() {
-        return Err(refused(format!("{whole}: {} {operator} {} is not run", left.of, right.of))
-            .with_help("arithmetic is of numbers; DATE_TRUNC, DATE_PART and EPOCH_MS make numbers of times"));
-    }
-    let of = match common(&left.of, &right.of) {
-        Some(DataType::Float32) => DataType::Float32,
-        Some(of) if of.is_float() => DataType::Float64,
-        _ if matches!(operator, Operator::Divide) => DataType::Float64,
-        _ => return exact::arithmetic(left, operator, right),
-    };
-    let (left, right) = (to(left, &of)?.expr, to(right, &of)?.expr);
-    let expr = match operator {
-        Operator::Plus => left + right,
-        Operator::Minus => left - right,
-        Operator::Multiply => left * right,
-        Operator::Divide => left / right,
-        _ => {
-            return Err(refused(format!("{whole}: {operator} of floats is not run")).with_help("CAST to whole numbers"));
-        }
-    };
-    Ok(Typed::new(expr, of))
-}
-
-fn negated(value: Typed) -> Result<Typed> {
-    let of = if value.of.is_integer() { DataType::Int128 } else { value.of.clone() };
-    if let Expr::Literal(literal) = &value.expr
-        && value.of.is_integer()
-        && let Some(number) = literal.to_any_value().and_then(|value| value.extract::<i128>())
-    {
-        return Ok(Typed::new(lit(-number), of));
-    }
-    Ok(Typed::new(exact::each(value.expr, of.clone(), i128::checked_neg), of))
-}
-
-/// Values that are compared: of one type, and of one that has an order.
-pub(super) fn comparable(one: Typed, other: Typed, whole: &sql::Expr) -> Result<(Typed, Typed)> {
-    let (one, other) = together(one, other, &whole.to_string())?;
-    if one.of.is_nested() {
-        return Err(refused(format!("{whole}: lists and structs are not compared")).with_help("compare their fields"));
-    }
-    if one.of == DataType::Null {
-        let null = || Typed::new(lit(polars::prelude::NULL).cast(DataType::Boolean), DataType::Boolean);
-        return Ok((null(), null()));
-    }
-    Ok((one, other))
-}
-
-/// All values in one type.
-pub(super) fn unified(values: Vec<Typed>, whole: &sql::Expr) -> Result<Vec<Typed>> {
-    // A literal's text counts where nothing else is there.
-    let typed = values.iter().filter(|value| value.literal_text().is_none()).map(|value| &value.of);
-    let mut of = typed.clone().next().cloned().unwrap_or(DataType::String);
-    for other in typed {
-        of = common(&of, other)
-            .ok_or_else(|| refused(format!("{whole}: one is {of}, another {other}")).with_help(CAST))?;
-    }
-    if of == DataType::Null && values.iter().any(|value| value.literal_text().is_some()) {
-        of = DataType::String;
-    }
-    values
-        .into_iter()
-        .map(|value| match value.literal_text() {
-            Some(text) if of != DataType::String => cast::literal(&text, &of),
-            _ => to(value, &of),
-        })
-        .collect()
-}
-
-fn condition(value: Typed, whole: &sql::Expr) -> Result<Expr> {
-    match value.of {
-        DataType::Boolean => Ok(value.expr),
-        DataType::Null => Ok(value.expr.cast(DataType::Boolean)),
-        of => Err(refused(format!("{whole}: {of} is not a condition")).with_help("compare it with something")),
-    }
-}
-
 fn field(value: Typed, name: &str) -> Result<Typed> {
     let DataType::Struct(fields) = &value.of else {
         return Err(refused(format!("{name:?} is no field: the value before it is {}", value.of)));
@@ -394,94 +313,6 @@ fn field(value: Typed, name: &str) -> Result<Typed> {
             fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
         ))),
     }
-}
-
-fn literal(value: &sql::Value) -> Result<Typed> {
-    Ok(match value {
-        sql::Value::Number(number, _) => number_literal(number)?,
-        sql::Value::SingleQuotedString(text) => Typed::new(lit(text.as_str()), DataType::String),
-        sql::Value::Boolean(flag) => Typed::new(lit(*flag), DataType::Boolean),
-        sql::Value::Null => Typed::null(),
-        other => return Err(refused(format!("literal {other} is not run"))),
-    })
-}
-
-/// Whole numbers are exact up to 128 bits, numbers with a point are decimals, those with an exponent floats.
-fn number_literal(number: &str) -> Result<Typed> {
-    let plain = number.replace('_', "");
-    let float = || {
-        let value: f64 = plain.parse().map_err(|_| refused(format!("{number} is no number")))?;
-        match value.is_finite() {
-            true => Ok(Typed::new(lit(value), DataType::Float64)),
-            false => Err(refused(format!("{number} is larger than any DOUBLE"))),
-        }
-    };
-    if plain.contains(['e', 'E']) {
-        return float();
-    }
-    let Some((whole, fraction)) = plain.split_once('.') else {
-        return match plain.parse::<i128>() {
-            Ok(value) => Ok(Typed::new(lit(value), DataType::Int128)),
-            Err(_) => Err(refused(format!("{number} has more than 128 bits")).with_help("write it as a float: 1e40")),
-        };
-    };
-    let digits = format!("{whole}{fraction}");
-    if digits.trim_start_matches('0').len() > 38 || fraction.len() > 38 {
-        return float();
-    }
-    let value = digits.parse::<i128>().map_err(|_| refused(format!("{number} is no number")))?;
-    let precision = (whole.len() + fraction.len()).clamp(1, 38);
-    let of = DataType::Decimal(precision, fraction.len());
-    let scale = fraction.len();
-    let value = polars::prelude::AnyValue::Decimal(value, precision, scale);
-    Ok(Typed::new(polars::prelude::Scalar::new(of.clone(), value).lit(), of))
-}
-
-/// An operand that does not hang on precedence, of which DuckDB and our parser may think differently.
-fn loose<'a>(operand: &'a sql::Expr, whole: &sql::Expr) -> Result<&'a sql::Expr> {
-    let is_unclear = match operand {
-        sql::Expr::BinaryOp { op, .. } => is_comparison(op) || matches!(op, BinaryOperator::And | BinaryOperator::Or),
-        sql::Expr::UnaryOp { op: UnaryOperator::Not, .. }
-        | sql::Expr::IsNull(_)
-        | sql::Expr::IsNotNull(_)
-        | sql::Expr::IsTrue(_)
-        | sql::Expr::IsNotTrue(_)
-        | sql::Expr::IsFalse(_)
-        | sql::Expr::IsNotFalse(_)
-        | sql::Expr::IsDistinctFrom(..)
-        | sql::Expr::IsNotDistinctFrom(..)
-        | sql::Expr::Between { .. }
-        | sql::Expr::InList { .. }
-        | sql::Expr::InSubquery { .. }
-        | sql::Expr::Like { .. }
-        | sql::Expr::ILike { .. } => true,
-        _ => false,
-    };
-    match is_unclear {
-        true => {
-            Err(refused(format!("{whole}: what belongs together is not plain")).with_help("put it into parentheses"))
-        }
-        false => Ok(operand),
-    }
-}
-
-fn is_comparison(operator: &BinaryOperator) -> bool {
-    use BinaryOperator as Operator;
-    matches!(operator, Operator::Eq | Operator::NotEq | Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq)
-}
-
-/// Any of them, as a balanced tree: a long list must not be a deep one.
-fn any_of(mut all: Vec<Expr>) -> Expr {
-    while all.len() > 1 {
-        all = all
-            .chunks(2)
-            .map(|pair| match pair {
-                [one, other] => one.clone().or(other.clone()),
-                pair => pair[0].clone(),
-            })
-            .collect();
-    }
-    all.pop().unwrap_or_else(|| lit(false))
 }
 
 /// The columns that an expression names, without those of its subqueries.

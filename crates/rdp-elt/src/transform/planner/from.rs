@@ -176,7 +176,7 @@ impl Planner<'_> {
             false => self.keyed(left, how.clone(), right, keys)?,
         };
         let mut joined = match how {
-            JoinType::Right | JoinType::Full => self.merge_names(joined, &merged, how == JoinType::Full)?,
+            JoinType::Right | JoinType::Full => self.merge_names(joined, &merged)?,
             _ => hide_second(joined, &merged),
         };
         for condition in rest {
@@ -233,8 +233,7 @@ impl Planner<'_> {
     }
 
     /// After a right or full join the merged column has the value of the side that has a row.
-    fn merge_names(&self, joined: Relation, names: &[String], _is_full: bool) -> Result<Relation> {
-        let mut joined = joined;
+    fn merge_names(&self, mut joined: Relation, names: &[String]) -> Result<Relation> {
         for name in names {
             let places: Vec<usize> = (0..joined.columns.len())
                 .filter(|place| same(&joined.columns[*place].name, name) && !joined.columns[*place].is_hidden)

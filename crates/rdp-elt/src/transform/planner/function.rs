@@ -5,7 +5,8 @@ use sqlparser::ast as sql;
 
 use super::aggregate::is_aggregate;
 use super::coerce::{Typed, scale, to};
-use super::expression::{Scope, comparable, unified};
+use super::expression::Scope;
+use super::operator::{comparable, unified};
 use super::{Planner, exact, moment, refused, text};
 use crate::error::Result;
 
