@@ -160,15 +160,15 @@ mod tests {
     #[test]
     fn whole_numbers_widen_and_what_fits_nothing_is_an_error() {
         let landing = tempfile::tempdir().expect("a folder");
-        let rows = df!["small" => [100i8, 100], "big" => [2_000_000_000i32; 2], "huge" => [i64::MAX; 2], "all" => [u64::MAX; 2]];
+        let rows = df!["small" => [100i8, 100], "big" => [2_000_000_000i32; 2], "huge" => [i64::MAX; 2], "unsigned" => [u64::MAX; 2]];
         land(landing.path(), "n", 0, 0, rows.expect("rows"));
         let tables = tables(landing.path());
         let one =
             |statement: &str| query(statement, &tables).map(|rows| rows.text_rows()[0][0].clone().unwrap_or_default());
         assert_eq!(one("SELECT SUM(big) FROM n").expect("it runs"), "4000000000");
         assert_eq!(one("SELECT small * 1000 FROM n").expect("it runs"), "100000");
-        assert_eq!(one("SELECT SUM(all) FROM n").expect("it runs"), "36893488147419103230");
-        assert_eq!(one("SELECT COUNT(*) FROM n WHERE all = 18446744073709551615").expect("it runs"), "2");
+        assert_eq!(one("SELECT SUM(unsigned) FROM n").expect("it runs"), "36893488147419103230");
+        assert_eq!(one("SELECT COUNT(*) FROM n WHERE unsigned = 18446744073709551615").expect("it runs"), "2");
         let error = one("SELECT huge * huge * huge FROM n").expect_err("it has 189 bits");
         assert!(error.message().contains("does not fit"), "{error:?}");
     }
