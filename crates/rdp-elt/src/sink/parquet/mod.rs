@@ -351,7 +351,8 @@ impl Landings {
             return Ok(encoding.clone());
         }
         let schema = match self.newest_of_topic(of)? {
-            Some(path) => Footer::read(&path)?.schema(&path)?,
+            // The columns alone: the metadata is that file's ledger.
+            Some(path) => Arc::new(Schema::new(Footer::read(&path)?.schema(&path)?.fields().clone())),
             None => kafka_columns(),
         };
         Ok(Arc::new(self.decide(&of.topic, &RecordBatch::new_empty(schema))?))
