@@ -89,6 +89,28 @@ pub fn readers(landing: &Path) -> Agreement {
     run("readers.py", &[landing.to_str().expect("our own folder's name is UTF-8")])
 }
 
+/// What `rdp sql` and DuckDB make of the same questions about the same files.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Answers {
+    /// Questions asked.
+    pub queries: u64,
+    /// Those that both answer alike.
+    pub agree: u64,
+    /// Those that `rdp sql` does not run.
+    pub refused: u64,
+    /// Those whose number did not fit its type in DuckDB, and did in `rdp sql`.
+    pub wider: u64,
+    /// Where they differ.
+    pub findings: Vec<String>,
+}
+
+/// Asks this binary and DuckDB generated questions, and DuckDB those that a page has.
+pub fn sql_beside_duckdb(rdp: &str, queries: u64, seed: u64, page: &Path) -> Answers {
+    let (queries, seed) = (queries.to_string(), seed.to_string());
+    let page = page.to_str().expect("our own page's name is UTF-8");
+    run("sql_beside_duckdb.py", &[rdp, "--queries", &queries, "--seed", &seed, "--readme", page])
+}
+
 /// The bugs that [`doctor`] can make a landing look like.
 pub fn bugs() -> Vec<String> {
     doctor_with(&["--list"]).lines().map(str::to_owned).collect()

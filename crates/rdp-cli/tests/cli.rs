@@ -113,6 +113,21 @@ fn a_reader_that_has_seen_enough_is_no_error() {
 }
 
 #[test]
+fn a_field_that_bears_a_folders_name_is_warned_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = folder.path().join("orders.toml");
+    let text = r#"
+        source = { brokers = "localhost:9092", topics = ["orders"] }
+        load.schema = [{ name = "id", type = "int64" }, { name = "Partition", type = "utf8" }]
+        sink.parquet.url = "file:landing"
+    "#;
+    std::fs::write(&config, text).expect("a file");
+    let output = rdp(&["check", config.to_str().expect("a plain path")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("Partition: readers that make columns of folders' names"), "{}", stdout(&output));
+}
+
+#[test]
 fn an_unknown_table_is_told_what_to_name() {
     let output = rdp(&["sql", "SELECT * FROM no_such_table"]);
     assert_eq!(output.status.code(), Some(10));

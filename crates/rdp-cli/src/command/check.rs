@@ -26,6 +26,7 @@ pub(super) async fn run(args: &Check, screen: &Screen) -> Result<(), Failure> {
     let tried = config.clone();
     blocking(move || tried.try_out()).await?;
     let mut findings = meaning(&config);
+    findings.extend(folder_names(&config.load_options()));
     if args.connect {
         findings.push(broker(&config).await?);
         findings.push(sink(&config).await?);
@@ -86,6 +87,19 @@ fn meaning(config: &Config) -> Vec<Finding> {
             },
         },
     ]
+}
+
+/// Fields that readers take from the folders' names instead, unless they are told not to.
+fn folder_names(load: &LoadOptions) -> Option<Finding> {
+    let is_taken = |name: &&str| ["topic", "partition"].iter().any(|of| name.eq_ignore_ascii_case(of));
+    let taken: Vec<&str> = load.schema.fields().iter().map(|field| &*field.name).filter(is_taken).collect();
+    (!taken.is_empty()).then(|| Finding {
+        part: "warning",
+        means: format!(
+            "{}: readers that make columns of folders' names show those instead; name the field otherwise, or read with hive_partitioning = false",
+            taken.join(", ")
+        ),
+    })
 }
 
 fn topics(config: &Config) -> String {

@@ -13,6 +13,7 @@ mod rebalance;
 mod restart;
 mod shapes;
 mod shutdown;
+mod sql;
 mod torture;
 mod torture_command;
 

@@ -2,6 +2,7 @@
 //!
 //! A separate stage, never in the consumer's path: it reads what is durable and visible, and nothing else.
 
+mod planner;
 mod result;
 pub mod sql;
 mod tables;

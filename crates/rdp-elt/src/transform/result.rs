@@ -95,8 +95,12 @@ fn json(value: &AnyValue<'_>) -> Value {
         AnyValue::Int16(number) => (*number).into(),
         AnyValue::Int32(number) => (*number).into(),
         AnyValue::Int64(number) => (*number).into(),
-        AnyValue::Float32(number) => float(f64::from(*number), number.to_string()),
-        AnyValue::Float64(number) => float(*number, number.to_string()),
+        // Text where no number of JSON's readers holds it, as decimals are.
+        AnyValue::Int128(number) => whole(*number),
+        AnyValue::UInt128(number) => i128::try_from(*number).map_or_else(|_| number.to_string().into(), whole),
+        // The shortest text of a float32 is that of this float64.
+        AnyValue::Float32(number) => float(number.to_string().parse().unwrap_or(f64::from(*number))),
+        AnyValue::Float64(number) => float(*number),
         AnyValue::Date(days) => date(*days),
         AnyValue::Datetime(time, unit, zone) => timestamp(*time, *unit, zone.is_some()),
         AnyValue::DatetimeOwned(time, unit, zone) => timestamp(*time, *unit, zone.is_some()),
@@ -116,11 +120,16 @@ fn json(value: &AnyValue<'_>) -> Value {
     }
 }
 
-/// JSON has neither NaN nor infinity: they are text.
-fn float(number: f64, text: String) -> Value {
-    match serde_json::from_str::<serde_json::Number>(&text) {
-        Ok(exact) if number.is_finite() => Value::Number(exact),
-        _ => text.into(),
+/// The shortest text that is this very float again. JSON has neither NaN nor infinity: they are text.
+fn float(number: f64) -> Value {
+    serde_json::Number::from_f64(number).map_or_else(|| number.to_string().into(), Value::Number)
+}
+
+fn whole(number: i128) -> Value {
+    match (i64::try_from(number), u64::try_from(number)) {
+        (Ok(number), _) => number.into(),
+        (_, Ok(number)) => number.into(),
+        _ => number.to_string().into(),
     }
 }
 
@@ -175,6 +184,28 @@ mod tests {
             serde_json::json!([{"key": "k-1"}, {"key_base64": "/wA="}, {"key": null}])
         );
         assert_eq!(rows.text_rows()[1], [Some("/wA=".to_owned())]);
+    }
+
+    #[test]
+    fn floats_come_back_as_they_were() {
+        let mut state = 1u64;
+        let mut random = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            f64::from_bits(state ^ state >> 29)
+        };
+        let floats: Vec<f64> =
+            std::iter::repeat_with(&mut random).filter(|number| number.is_finite()).take(10_000).collect();
+        let narrow: Vec<f32> = floats.iter().map(|number| *number as f32).collect();
+        let rows = QueryResult::new(df!["f" => floats.clone(), "n" => narrow.clone()].expect("rows"));
+        for (cells, (float, narrow)) in rows.text_rows().iter().zip(floats.iter().zip(&narrow)) {
+            let [Some(f), Some(n)] = &cells[..] else { panic!("null in {cells:?}") };
+            assert_eq!(f.parse::<f64>().map(f64::to_bits), Ok(float.to_bits()), "{f}");
+            assert!(f.len() < 26, "{f}");
+            assert_eq!(n.parse::<f32>().map(f32::to_bits), Ok(narrow.to_bits()), "{n}");
+        }
+        let rows = QueryResult::new(df!["f" => [1.79e308, 0.1], "n" => [0.1f32, 16777216.0]].expect("rows"));
+        let text = serde_json::to_string(&rows.json_rows()).expect("JSON");
+        assert_eq!(text, r#"[{"f":1.79e+308,"n":0.1},{"f":0.1,"n":16777216.0}]"#);
     }
 
     #[test]

@@ -1,50 +1,88 @@
-//! SQL over landings and files, by Polars.
+//! SQL over landings and files: parsed by `sqlparser`, run by Polars, with DuckDB's meaning.
 
-use polars::prelude::PolarsError;
-use polars::sql::SQLContext;
+use std::ops::ControlFlow;
 
-use super::{QueryResult, Tables};
+use sqlparser::ast::{Expr, Statement, Visit, Visitor};
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::Parser;
+
+use super::{QueryResult, Tables, planner};
 use crate::error::{Error, Result};
 
-/// Runs one SQL statement over the tables and collects its rows.
+/// Runs one SELECT over the tables and collects its rows.
 ///
 /// A topic's table bears the topic's name, quoted where SQL needs it: `SELECT * FROM "orders-eu"`. Files are read by
-/// `read_parquet('glob')`, `read_csv('glob')` and `read_json('glob')` in `FROM`. Only the columns and row groups that a
-/// query needs are read.
+/// `read_parquet('glob')`, `read_csv('glob')` and `read_json('glob')` in `FROM`. Only the columns that a query needs are
+/// read.
+///
+/// The answer is the one that DuckDB gives over the same files, or an error; `docs/SQL.md` has the dialect.
 ///
 /// CPU-bound and blocking: call it away from async threads.
 ///
 /// # Errors
-/// [`Config`](crate::ErrorKind::Config) where the statement is wrong or names a table that is not there; the help lists
-/// those that are.
+/// [`Config`](crate::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
+/// there (the help lists those that are), or computes a number that does not fit its type.
 pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
-    let mut context = SQLContext::new();
-    for (name, scan) in tables.scans() {
-        context.register(name, scan?);
+    if statement.len() > LONGEST {
+        return Err(Error::config(format!("run query: it is longer than {LONGEST} bytes"))
+            .with_help("join to a file by read_csv('…') instead of a long list"));
     }
-    context
-        .execute(statement)
-        .and_then(|rows| rows.collect())
-        .map(QueryResult::new)
-        .map_err(|error| failed(error, tables))
+    // What is parsed is walked by recursion, and a chain of operators is as deep as it is long.
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || run(statement, tables));
+        let thread = thread.map_err(|error| Error::unavailable("start a thread for a query").with_source(error))?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
 }
 
-fn failed(error: PolarsError, tables: &Tables) -> Error {
-    let text = error.to_string();
-    let unknown = text.split_once("relation '").and_then(|(_, rest)| rest.split_once("' was not found"));
-    let there_are = match tables.names().map(quoted).collect::<Vec<_>>().join(", ") {
-        names if names.is_empty() => "there are no tables: name a landing with --landing or --config".to_owned(),
-        names => format!("tables: {names}"),
-    };
-    let help = format!("{there_are}; files are read by FROM read_parquet('…') or read_csv('…')");
-    match unknown {
-        Some((name, _)) => Error::config(format!("run query: there is no table {name:?}")).with_help(help),
-        None => Error::config("run query").with_source(error).with_help(help),
+fn run(statement: &str, tables: &Tables) -> Result<QueryResult> {
+    let mut statements = Parser::parse_sql(&DuckDbDialect {}, statement)
+        .map_err(|error| Error::config("run query").with_source(error).with_help("mend the statement"))?;
+    match (statements.pop(), statements.is_empty()) {
+        (Some(statement), true) if depth(&statement) <= DEEPEST => {
+            planner::run(&statement, tables).map(QueryResult::new)
+        }
+        (Some(_), true) => Err(Error::config(format!("run query: expressions are nested deeper than {DEEPEST}"))
+            .with_help("use IN (…) instead of a chain of OR")),
+        _ => Err(Error::config("run query: it has to be one statement").with_help("begin with SELECT or WITH")),
     }
 }
+
+/// How deep the deepest expression is.
+fn depth(statement: &Statement) -> usize {
+    #[derive(Default)]
+    struct Depth {
+        now: usize,
+        most: usize,
+    }
+    impl Visitor for Depth {
+        type Break = ();
+        fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now += 1;
+            self.most = self.most.max(self.now);
+            ControlFlow::Continue(())
+        }
+        fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.now -= 1;
+            ControlFlow::Continue(())
+        }
+    }
+    let mut depth = Depth::default();
+    let _ = statement.visit(&mut depth);
+    depth.most
+}
+
+/// Bytes of the longest statement that is run.
+const LONGEST: usize = 64 << 10;
+
+/// Deeper than people write, and shallow enough for the stack.
+const DEEPEST: usize = 300;
+
+/// The stack that the longest chain of operators needs to be walked, and to be refused.
+const STACK_BYTES: usize = 128 << 20;
 
 /// A name as a query has to write it.
-fn quoted(name: &str) -> String {
+pub(super) fn quoted(name: &str) -> String {
     let is_plain = name.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '_')
         && !name.starts_with(|first: char| first.is_ascii_digit());
     if is_plain { name.to_owned() } else { format!("\"{name}\"") }
@@ -92,16 +130,85 @@ mod tests {
     }
 
     #[test]
-    fn a_column_that_the_schema_gained_reads_as_null_before() {
+    fn files_that_differ_in_columns_are_one_table_whatever_their_times() {
         let landing = tempfile::tempdir().expect("a folder");
-        land(landing.path(), "orders", 0, 0, df!["id" => [1i64]].expect("rows"));
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        land(landing.path(), "orders", 0, 1, df!["id" => [2i64], "status" => ["paid"]].expect("rows"));
-        let rows = query("SELECT id, status FROM orders ORDER BY id", &tables(landing.path())).expect("it runs");
+        // Gained status, dropped id; the newest by its time is of a range in which nothing was visible.
+        land(landing.path(), "orders", 0, 0, df!["id" => [1i64], "_kafka_offset" => [0i64]].expect("rows"));
+        land(
+            landing.path(),
+            "orders",
+            0,
+            1,
+            df!["id" => [2i64], "status" => ["paid"], "_kafka_offset" => [1i64]].expect("rows"),
+        );
+        land(landing.path(), "orders", 0, 2, df!["status" => ["new"], "_kafka_offset" => [2i64]].expect("rows"));
+        land(landing.path(), "orders", 0, 3, df!["_kafka_offset" => Vec::<i64>::new()].expect("rows"));
+        let rows = query("SELECT * FROM orders ORDER BY _kafka_offset", &tables(landing.path())).expect("it runs");
         assert_eq!(
             serde_json::to_value(rows.json_rows()).expect("JSON"),
-            serde_json::json!([{"id": 1, "status": null}, {"id": 2, "status": "paid"}])
+            serde_json::json!([
+                {"status": null, "id": 1, "_kafka_offset": 0},
+                {"status": "paid", "id": 2, "_kafka_offset": 1},
+                {"status": "new", "id": null, "_kafka_offset": 2}
+            ])
         );
+        let mut tables = Tables::new();
+        tables.add_landing(&format!("file://localhost{}", landing.path().display())).expect("the same landing");
+        assert_eq!(query("SELECT * FROM orders", &tables).expect("it runs").row_count(), 3);
+    }
+
+    #[test]
+    fn whole_numbers_widen_and_what_fits_nothing_is_an_error() {
+        let landing = tempfile::tempdir().expect("a folder");
+        let rows = df!["small" => [100i8, 100], "big" => [2_000_000_000i32; 2], "huge" => [i64::MAX; 2], "unsigned" => [u64::MAX; 2]];
+        land(landing.path(), "n", 0, 0, rows.expect("rows"));
+        let tables = tables(landing.path());
+        let one =
+            |statement: &str| query(statement, &tables).map(|rows| rows.text_rows()[0][0].clone().unwrap_or_default());
+        assert_eq!(one("SELECT SUM(big) FROM n").expect("it runs"), "4000000000");
+        assert_eq!(one("SELECT small * 1000 FROM n").expect("it runs"), "100000");
+        assert_eq!(one("SELECT SUM(unsigned) FROM n").expect("it runs"), "36893488147419103230");
+        assert_eq!(one("SELECT COUNT(*) FROM n WHERE unsigned = 18446744073709551615").expect("it runs"), "2");
+        let error = one("SELECT huge * huge * huge FROM n").expect_err("it has 189 bits");
+        assert!(error.message().contains("does not fit"), "{error:?}");
+    }
+
+    #[test]
+    fn an_outer_join_keeps_its_rows_or_is_refused() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "a", 0, 0, df!["x" => [1i64, 2], "o" => [1i64, 1]].expect("rows"));
+        land(landing.path(), "b", 0, 0, df!["x" => [1i64, 2], "o" => [5i64, 0]].expect("rows"));
+        let tables = tables(landing.path());
+        let error =
+            query("SELECT * FROM a LEFT JOIN b ON a.x = b.x AND a.o > b.o", &tables).expect_err("it is refused");
+        assert!(error.help().is_some_and(|help| help.contains("WHERE")), "{error:?}");
+        let rows =
+            query("SELECT a.x, b.o FROM a LEFT JOIN b ON a.x = b.x AND b.o > 3 ORDER BY 1", &tables).expect("it runs");
+        assert_eq!(
+            serde_json::to_value(rows.json_rows()).expect("JSON"),
+            serde_json::json!([{"x": 1, "o": 5}, {"x": 2, "o": null}])
+        );
+        let error = query("SELECT o FROM a JOIN b ON a.x = b.x", &tables).expect_err("it is ambiguous");
+        assert!(error.message().contains("ambiguous"), "{error:?}");
+    }
+
+    #[test]
+    fn a_long_chain_is_refused_and_no_stack_overflows() {
+        let deep = format!("SELECT 1{} AS x", " + 1".repeat(15_000));
+        let error = query(&deep, &Tables::new()).expect_err("it is too deep");
+        assert!(error.message().contains("nested deeper"), "{error:?}");
+        let shallow = format!("SELECT 1{} AS x", " + 1".repeat(250));
+        assert_eq!(query(&shallow, &Tables::new()).expect("it runs").text_rows()[0][0].as_deref(), Some("251"));
+        let list = format!("SELECT 7 IN ({}7) AS x", "1, ".repeat(10_000));
+        assert_eq!(query(&list, &Tables::new()).expect("it runs").text_rows()[0][0].as_deref(), Some("true"));
+    }
+
+    #[test]
+    fn a_column_may_be_called_a_star() {
+        let landing = tempfile::tempdir().expect("a folder");
+        land(landing.path(), "n", 0, 0, df!["*" => [1i64], "^.*$" => [2i64], "id" => [3i64]].expect("rows"));
+        let rows = query("SELECT \"*\" AS star, \"^.*$\" AS all FROM n", &tables(landing.path())).expect("it runs");
+        assert_eq!(serde_json::to_value(rows.json_rows()).expect("JSON"), serde_json::json!([{"star": 1, "all": 2}]));
     }
 
     #[test]

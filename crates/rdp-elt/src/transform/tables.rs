@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use polars::io::HiveOptions;
-use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet};
+use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, Schema, SchemaRef};
 
+use super::sql::quoted;
 use crate::error::{Error, Result};
+use crate::sink::local_folder;
 
 /// The tables that a query may name.
 #[derive(Debug, Clone, Default)]
@@ -66,26 +68,29 @@ impl Tables {
         self.0.keys().map(String::as_str)
     }
 
-    /// Every table as a lazy scan.
-    pub(super) fn scans(&self) -> impl Iterator<Item = (&str, Result<LazyFrame>)> {
-        self.0.iter().map(|(name, table)| (name.as_str(), table.scan(name)))
+    /// A table as a lazy scan.
+    pub(super) fn scan(&self, name: &str) -> Result<LazyFrame> {
+        if let Some(table) = self.0.get(name) {
+            return table.scan(name);
+        }
+        let there_are = match self.names().map(quoted).collect::<Vec<_>>().join(", ") {
+            names if names.is_empty() => "there are no tables: name a landing with --landing or --config".to_owned(),
+            names => format!("tables: {names}"),
+        };
+        Err(Error::config(format!("run query: there is no table {name:?}"))
+            .with_help(format!("{there_are}; files are read by FROM read_parquet('…') or read_csv('…')")))
     }
 }
 
 impl Table {
-    /// A lazy scan of all files. The newest one says which columns there are, so that a column that the schema gained
-    /// reads as null where older files lack it.
+    /// A lazy scan of all files. A file that lacks a column, or has one more than others, is no hindrance: the schema may
+    /// have changed between windows, and a window of which nothing is visible knows no payload columns. The columns are
+    /// those of all files; where none has rows with one, they are null.
     fn scan(&self, name: &str) -> Result<LazyFrame> {
         let failed = |error: polars::prelude::PolarsError| {
             Error::config(format!("scan table {name} in {}", self.landing.display()))
                 .with_source(error)
                 .with_help("`rdp audit` names a file that is not what it was")
-        };
-        let newest = self.files.iter().max_by_key(|file| {
-            fs::metadata(file).and_then(|metadata| metadata.modified()).unwrap_or(SystemTime::UNIX_EPOCH)
-        });
-        let Some(newest) = newest else {
-            return Err(Error::internal(format!("scan table {name}: it has no file")));
         };
         let arguments = || ScanArgsParquet {
             hive_options: HiveOptions::new_disabled(),
@@ -93,27 +98,38 @@ impl Table {
             allow_missing_columns: true,
             ..ScanArgsParquet::default()
         };
-        let columns = LazyFrame::scan_parquet(pl_path(newest), arguments())
-            .and_then(|mut scan| scan.collect_schema())
-            .map_err(failed)?;
-        let files = self.files.iter().map(|file| pl_path(file)).collect();
-        LazyFrame::scan_parquet_files(files, ScanArgsParquet { schema: Some(columns), ..arguments() }).map_err(failed)
-    }
-}
-
-/// `file:landing`, `file:///var/landing` and plain paths. Other schemes are not local.
-fn local_folder(url: &str) -> Result<PathBuf> {
-    let path = match url.split_once(':') {
-        Some(("file", path)) => path.strip_prefix("//").unwrap_or(path),
-        Some((scheme, _)) if scheme.len() > 1 && scheme.chars().all(|letter| letter.is_ascii_alphanumeric()) => {
-            return Err(Error::new(
-                crate::ErrorKind::Unsupported,
-                format!("read landing {url}: SQL reads local folders only, not {scheme}:"),
-            ));
+        // The order of the columns is that of the newest window that knows them all: files are in the order of offsets, and
+        // no time of theirs is asked, since a copy changes it.
+        let mut columns = Schema::default();
+        for file in self.files.iter().rev() {
+            let of_file = LazyFrame::scan_parquet(pl_path(file), arguments())
+                .and_then(|mut scan| scan.collect_schema())
+                .map_err(failed)?;
+            for (column, of) in of_file.iter() {
+                match columns.get(column) {
+                    None => {
+                        columns.with_column(column.clone(), of.clone());
+                    }
+                    Some(other) if other == of => {}
+                    Some(other) => {
+                        let message =
+                            format!("scan table {name}: column {column:?} is {other} in one file and {of} in another");
+                        return Err(Error::config(message).with_help(format!(
+                            "{} has the second; read files of one type by read_parquet('…'), and give a new type a new name",
+                            file.display()
+                        )));
+                    }
+                }
+            }
         }
-        _ => url,
-    };
-    Ok(PathBuf::from(path))
+        // Behind the payload's columns, wherever they came from.
+        let (own, payload): (Vec<_>, Vec<_>) =
+            columns.into_iter().partition(|(name, _)| name.starts_with("_kafka_") || name.starts_with("_rdp_"));
+        let columns: SchemaRef = Arc::new(payload.into_iter().chain(own).collect());
+        let files = self.files.iter().map(|file| pl_path(file)).collect();
+        let scan = ScanArgsParquet { schema: Some(columns), ..arguments() };
+        LazyFrame::scan_parquet_files(files, scan).map_err(failed)
+    }
 }
 
 fn topics_in(landing: &Path) -> Result<Vec<(String, PathBuf)>> {
@@ -176,14 +192,6 @@ fn pl_path(path: &Path) -> PlRefPath {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn urls_of_local_folders_are_paths() {
-        for (url, path) in [("file:landing", "landing"), ("file:///var/l", "/var/l"), ("a/b", "a/b"), ("/x", "/x")] {
-            assert_eq!(local_folder(url).ok(), Some(PathBuf::from(path)), "{url}");
-        }
-        assert!(local_folder("s3://bucket/x").is_err());
-    }
 
     #[test]
     fn an_empty_landing_is_told_so() {

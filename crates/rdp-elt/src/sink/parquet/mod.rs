@@ -394,14 +394,26 @@ impl Landings {
         if let Some(encoding) = lock(&self.encodings).get(&of.topic) {
             return Ok(encoding.clone());
         }
-        let schema = match self.store.list(of)?.starts.last() {
-            Some(&start) => {
-                let path = self.store.file(of, start)?;
-                Footer::read(&path)?.schema(&path)?
-            }
+        let schema = match self.newest_of_topic(of)? {
+            // The columns alone: the metadata is that file's ledger.
+            Some(path) => Arc::new(Schema::new(Footer::read(&path)?.schema(&path)?.fields().clone())),
             None => kafka_columns(),
         };
         Ok(Arc::new(self.decide(&of.topic, &RecordBatch::new_empty(schema))?))
+    }
+
+    /// A file of which a partition without rows takes its columns: its own newest one, or else another partition's.
+    fn newest_of_topic(&self, of: &TopicPartition) -> Result<Option<PathBuf>> {
+        if let Some(&start) = self.store.list(of)?.starts.last() {
+            return self.store.file(of, start).map(Some);
+        }
+        for partition in self.store.list_topic(&of.topic)?.partitions {
+            let other = TopicPartition::new(of.topic.clone(), partition);
+            if let Some(&start) = self.store.list(&other)?.starts.last() {
+                return self.store.file(&other, start).map(Some);
+            }
+        }
+        Ok(None)
     }
 
     fn decide(&self, topic: &str, rows: &RecordBatch) -> Result<TopicEncoding> {
@@ -446,9 +458,10 @@ fn kafka_columns() -> SchemaRef {
     ]))
 }
 
-fn local_folder(url_or_path: &str) -> Result<PathBuf> {
+/// The folder that a landing's URL or path means, for whoever writes it and whoever reads it.
+pub(crate) fn local_folder(url_or_path: &str) -> Result<PathBuf> {
     let path = match url_or_path.split_once(':') {
-        Some(("file", rest)) => match rest.strip_prefix("//") {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => match rest.strip_prefix("//") {
             None => rest,
             Some(rest) if rest.starts_with('/') => rest,
             Some(rest) => match rest.strip_prefix("localhost") {

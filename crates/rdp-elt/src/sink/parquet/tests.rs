@@ -399,11 +399,27 @@ async fn many_partitions_side_by_side_land_as_one_row_group_each() {
     }
 }
 
+#[tokio::test]
+async fn a_partition_without_rows_has_the_columns_of_its_topic() {
+    let (root, _) = landing().await;
+    // Another process, which has seen no row of the topic.
+    let sink = open(root.path());
+    let other = TopicPartition::new("orders", 1);
+    let landing = Sink::open(&sink, &window()).await.expect("it opens");
+    let range = OffsetRange::new(0, 3).expect("a range");
+    landing.commit(&OffsetRanges::from_iter([(other.clone(), range)])).await.expect("it lands");
+    let columns_of =
+        |path: &Path| Footer::read(path).expect("it reads").schema(path).expect("it has one").fields().clone();
+    let folder = layout::partition_folder(root.path(), &other).expect("a folder");
+    assert_eq!(columns_of(&folder.join(layout::file_name(0))), columns_of(&file_at(root.path(), 0)));
+}
+
 #[test]
 fn urls_of_local_folders_are_paths_and_others_are_unsupported() {
     let path = |url| local_folder(url).expect("it is local");
     assert_eq!(path("file:landing"), Path::new("landing"));
     assert_eq!(path("file:///srv/landing"), Path::new("/srv/landing"));
+    assert_eq!(path("FILE:landing"), Path::new("landing"));
     assert_eq!(path("file://localhost/srv/landing"), Path::new("/srv/landing"));
     assert_eq!(path("file:/srv/landing"), Path::new("/srv/landing"));
     assert_eq!(path("./a:b"), Path::new("./a:b"));
