@@ -272,8 +272,15 @@ impl Topic {
     fn watermarks(&self, partition: i32, isolation: &str) -> (i64, i64) {
         let consumer: BaseConsumer =
             self.client().set("isolation.level", isolation).create().expect("a plain client can be made");
-        let marks = consumer.fetch_watermarks(&self.name, partition, Duration::from_secs(10));
-        marks.unwrap_or_else(|error| panic!("list offsets of {}[{partition}]: {error}", self.name))
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            match consumer.fetch_watermarks(&self.name, partition, Duration::from_secs(10)) {
+                Ok(marks) => return marks,
+                // As behind a broker that was just started again.
+                Err(_) if Instant::now() < deadline => thread::sleep(Duration::from_millis(100)),
+                Err(error) => panic!("list offsets of {}[{partition}]: {error}", self.name),
+            }
+        }
     }
 
     fn consumer(&self) -> BaseConsumer {
