@@ -48,8 +48,8 @@ NO_LOST_SLICE_IS_MISSED = (
 )
 NO_REWIND_TO_THE_SINK = (
     MEND,
-    "        self.consumer.seek(&places(&starts))?;\n        let positions = self.begin(&starts);",
-    "        let positions = self.begin(&starts);",
+    "        match self.consumer.seek(&places(&starts)) {",
+    "        match self.consumer.resume() {",
 )
 
 BUGS = {

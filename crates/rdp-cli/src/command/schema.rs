@@ -43,7 +43,10 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
         screen.say(format_args!("{others} beside these are no JSON objects: such records are quarantined"));
     }
     if !inferred.left_out.is_empty() {
-        screen.say(format_args!("left out, since the name is empty or a sample has it twice: {}", inferred.left_out.join(", ")));
+        screen.say(format_args!(
+            "left out, since the name is empty or a sample has it twice: {}",
+            inferred.left_out.join(", ")
+        ));
     }
     let path = shell_word(&args.file.config);
     let samples = counted(inferred.sample_count, "sample");

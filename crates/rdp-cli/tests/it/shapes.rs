@@ -157,7 +157,7 @@ fn log_append_time_lands_as_the_broker_has_it() {
     let config = RdpConfig::orders(&topic);
     assert_eq!(lands_exactly(&config).records, 500);
     let earliest =
-        first_number(&config, &format!("SELECT MIN(CAST(_kafka_timestamp AS BIGINT)) AS n FROM \"{}\"", topic.name()));
+        first_number(&config, &format!("SELECT MIN(EPOCH_MS(_kafka_timestamp)) AS n FROM \"{}\"", topic.name()));
     assert!((before..=now()).contains(&earliest), "{earliest} is not a time of this test");
 }
 
@@ -175,8 +175,7 @@ fn a_record_without_a_timestamp_lands_with_null() {
     assert_eq!(lands_exactly(&config).records, 4);
     let nulls = format!("SELECT COUNT(*) AS n FROM \"{}\" WHERE _kafka_timestamp IS NULL", topic.name());
     assert_eq!(first_number(&config, &nulls), 2);
-    let before =
-        format!("SELECT CAST(_kafka_timestamp AS BIGINT) AS n FROM \"{}\" WHERE _kafka_offset = 2", topic.name());
+    let before = format!("SELECT EPOCH_MS(_kafka_timestamp) AS n FROM \"{}\" WHERE _kafka_offset = 2", topic.name());
     assert_eq!(first_number(&config, &before), -2);
 }
 

@@ -158,4 +158,4 @@ impl<F: Fetcher> Consumer<F> {
 }
 
 /// How long a seek may take.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(30);
+const SEEK_TIMEOUT: Duration = Duration::from_secs(10);

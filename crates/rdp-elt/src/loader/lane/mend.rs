@@ -91,7 +91,14 @@ impl<F: Fetcher> Lane<F> {
         }
         let owned: Vec<_> = self.consumer.positions().partitions().cloned().collect();
         let starts = self.run.source.starts(&owned, &self.executor)?;
-        self.consumer.seek(&places(&starts))?;
+        match self.consumer.seek(&places(&starts)) {
+            // A client that takes no seek does not find back by itself.
+            Err(error) if error.is_retryable() => {
+                self.watch.note(&error);
+                return self.reopen();
+            }
+            sought => sought?,
+        }
         let positions = self.begin(&starts);
         tracing::debug!(%positions, "reading again from where the sink stands");
         failpoint::pass("rewound")?;

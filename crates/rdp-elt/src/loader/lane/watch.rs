@@ -198,7 +198,7 @@ impl<F: Fetcher> Lane<F> {
     }
 
     /// Reads on with another consumer, from the sink's positions.
-    fn reopen(&mut self) -> Result<()> {
+    pub(super) fn reopen(&mut self) -> Result<()> {
         tracing::warn!("opening another consumer: this one does not find back");
         let mut partitions: Vec<TopicPartition> = self.consumer.positions().partitions().cloned().collect();
         // What waits are messages of the consumer that goes, or what its group wanted.

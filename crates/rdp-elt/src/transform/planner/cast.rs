@@ -210,6 +210,10 @@ pub(super) fn cast(value: Typed, of: &DataType, is_try: bool) -> Result<Typed> {
             });
             Typed::new(wide(whole).expr.strict_cast(of.clone()), of.clone())
         }
+        (from, of) if from.is_temporal() && of.is_numeric() => {
+            return Err(refused(format!("CAST from {from} to {of} is not run"))
+                .with_help("EPOCH_MS(x) gives milliseconds since 1970, EPOCH(x) seconds"));
+        }
         (from, of) => {
             return Err(refused(format!("CAST from {from} to {of} is not run")));
         }
