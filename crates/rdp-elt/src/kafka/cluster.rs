@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::Offset;
-use regex::Regex;
 use serde::Serialize;
 
 use super::admin::Admin;
@@ -14,6 +13,7 @@ use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 use super::fetcher::{Fetcher, Told};
 use super::keys::near;
 use super::line::Line;
+use super::naming::compile;
 use super::native::NativeConsumer;
 use super::question::{Missing, TopicDescription};
 use crate::error::{Error, Result};
@@ -365,50 +365,6 @@ fn given_start(partition: &TopicPartition, log: &Watermarks, given: &BTreeMap<To
         .with_help(format!("start it anywhere in [{}, {}]", log.low, log.high)))
 }
 
-impl KafkaConsumerBuilder {
-    /// Whether its names and patterns mean this topic.
-    ///
-    /// # Errors
-    /// `Config` for a pattern that is no regular expression.
-    pub(crate) fn means(&self, topic: &str) -> Result<bool> {
-        if let Some(partitions) = self.assigned_partitions() {
-            return Ok(partitions.iter().any(|partition| &*partition.topic == topic));
-        }
-        for name in self.topic_names() {
-            let is_meant = if name.starts_with('^') { compile(name)?.is_match(topic) } else { name == topic };
-            if is_meant {
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-}
-
-/// Makes sure that a topic can have this name, or that a pattern is one.
-///
-/// # Errors
-/// [`Config`](crate::ErrorKind::Config) where not.
-pub(crate) fn check_topic(name: &str) -> Result<()> {
-    if name.starts_with('^') {
-        return compile(name).map(drop);
-    }
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "._-".contains(letter);
-    let is_name = !name.is_empty() && name.len() <= LONGEST_NAME && ![".", ".."].contains(&name);
-    if is_name && name.chars().all(is_plain) {
-        return Ok(());
-    }
-    Err(Error::config(format!("no topic can be called {name:?}"))
-        .with_help("a topic's name is up to 249 letters, digits, '.', '_' and '-'"))
-}
-
-fn compile(pattern: &str) -> Result<Regex> {
-    Regex::new(pattern).map_err(|error| {
-        Error::config(format!("read topic pattern {pattern:?}"))
-            .with_help("a topic that begins with ^ is a regular expression")
-            .with_source(error)
-    })
-}
-
 fn listed(names: &[&str]) -> String {
     let shown = names.iter().take(10).copied().collect::<Vec<_>>().join(", ");
     match names.len() {
@@ -417,7 +373,6 @@ fn listed(names: &[&str]) -> String {
     }
 }
 
-const LONGEST_NAME: usize = 249;
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a list without a topic that matches is looked at again.
 const EMPTY_FOR: Duration = Duration::from_secs(2);

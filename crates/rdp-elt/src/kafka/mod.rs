@@ -13,6 +13,7 @@ mod header;
 mod host;
 mod keys;
 mod line;
+mod naming;
 mod native;
 mod producer;
 mod question;
@@ -27,7 +28,7 @@ mod window;
 
 pub use builder::{Isolation, KafkaConsumerBuilder, StartPosition};
 pub use cluster::{Cluster, TopicInfo, Watermarks};
-pub(crate) use cluster::{Survey, SurveyedTopic, check_topic};
+pub(crate) use cluster::{Survey, SurveyedTopic};
 pub(crate) use consumer::{Consumer, Lost, Polled};
 pub use embedded::EmbeddedBroker;
 #[cfg(test)]
@@ -35,6 +36,7 @@ pub(crate) use fetcher::{Event, Fetched};
 pub(crate) use fetcher::{Fetcher, Notes, Place, Rebalance, Told};
 pub use host::KafkaConsumer;
 pub(crate) use keys::is_known;
+pub(crate) use naming::check_topic;
 pub(crate) use native::NativeConsumer;
 pub(crate) use producer::{Delivery, KafkaProducer};
 pub(crate) use scan::scan_offsets;
