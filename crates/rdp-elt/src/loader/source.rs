@@ -20,12 +20,11 @@ pub(super) struct Source {
     start: StartPosition,
     isolation: Isolation,
     /// The partitions as of the run's start, once it has begun. What comes later is read from the beginning of its log.
-    present: BTreeSet<TopicPartition>,
-    has_begun: bool,
+    present: Option<BTreeSet<TopicPartition>>,
     /// Of every topic that was looked at to be read.
     identities: Sources,
-    /// What topics' landings are called, as far as was asked.
-    landing_notes: Mutex<Notes>,
+    /// What topics' landings are called, as far as was asked; `None` where they have no name.
+    landing_ids: Mutex<BTreeMap<Arc<str>, Option<String>>>,
 }
 
 /// Where a partition's next window starts, and where reading does.
@@ -58,10 +57,9 @@ impl Source {
             sink,
             start: builder.start_position().clone(),
             isolation: builder.isolation_level(),
-            present: BTreeSet::new(),
-            has_begun: false,
+            present: None,
             identities: Sources::new(),
-            landing_notes: Mutex::default(),
+            landing_ids: Mutex::default(),
         }
     }
 
@@ -71,8 +69,7 @@ impl Source {
 
     /// Notes the partitions as of the run's start.
     pub(super) fn begin(&mut self, present: &[TopicPartition]) {
-        self.present = present.iter().cloned().collect();
-        self.has_begun = true;
+        self.present = Some(present.iter().cloned().collect());
     }
 
     /// The last stable offset of each partition, as of now.
@@ -157,16 +154,17 @@ impl Source {
 
     /// What each of these topics' landing is called, for the group to keep: so it shows later whose position it was told.
     pub(super) fn landing_notes(&self, of: &Positions, executor: &Executor) -> Result<Notes> {
-        let mut known = self.landing_notes.lock().unwrap_or_else(PoisonError::into_inner);
-        let topics: BTreeSet<&Arc<str>> = of.partitions().map(|partition| &partition.topic).collect();
-        for topic in &topics {
-            if !known.contains_key(*topic)
-                && let Some(id) = executor.block_on(self.sink.claimed(topic))?.landing_id
-            {
-                known.insert(Arc::clone(topic), id);
+        let mut known = self.landing_ids.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut notes = Notes::new();
+        for TopicPartition { topic, .. } in of.partitions() {
+            if !known.contains_key(topic) {
+                known.insert(topic.clone(), executor.block_on(self.sink.claimed(topic))?.landing_id);
+            }
+            if let Some(id) = known.get(topic).and_then(Option::as_ref) {
+                notes.entry(topic.clone()).or_insert_with(|| id.clone());
             }
         }
-        Ok(topics.into_iter().filter_map(|topic| Some((topic.clone(), known.get(topic)?.clone()))).collect())
+        Ok(notes)
     }
 
     /// Makes sure that these partitions' logs still reach to where a bounded run is to end.
@@ -223,7 +221,7 @@ impl Source {
             counts.insert(topic, executor.block_on(self.sink.claimed(topic))?.partition_count);
         }
         let was_added = |of: &TopicPartition| {
-            (self.has_begun && !self.present.contains(of))
+            self.present.as_ref().is_some_and(|present| !present.contains(of))
                 || counts.get(&of.topic).copied().flatten().is_some_and(|count| of.partition >= count)
         };
         let (added, old): (Vec<_>, Vec<_>) = unknown.iter().cloned().partition(was_added);
