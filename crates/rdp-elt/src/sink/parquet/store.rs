@@ -3,7 +3,7 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
@@ -122,29 +122,37 @@ impl Store {
 
     /// The topics that have a folder, by name.
     pub(super) fn topics(&self) -> Result<Vec<String>> {
-        let mut topics: Vec<String> = self.entries(&self.root)?.iter().filter_map(|path| topic_of(path)).collect();
+        let mut topics: Vec<String> =
+            self.entries(&self.root)?.iter().filter_map(|path| layout::topic_of(path)).collect();
         topics.sort_unstable();
         Ok(topics)
     }
 
     /// Every file below the landing's folder that a reader globs and that is none of the landed ones.
     pub(super) fn strays(&self) -> Result<Vec<PathBuf>> {
-        let (mut strays, mut open) = (Vec::new(), vec![self.root.clone()]);
-        while let Some(folder) = open.pop() {
-            for path in self.entries(&folder)? {
-                let depth = path.components().count() - self.root.components().count();
-                // Links are followed, as readers do, and a circle of them ends somewhere.
-                if path.is_dir() {
-                    if depth < MOST_FOLDERS {
-                        open.push(path);
-                    }
-                } else if path.extension().is_some_and(|ending| ending == "parquet") && !self.is_landed(&path) {
-                    strays.push(path);
-                }
-            }
-        }
+        let mut strays = Vec::new();
+        self.strays_in(&self.root, &mut Vec::new(), &mut strays)?;
         strays.sort_unstable();
         Ok(strays)
+    }
+
+    /// Links are followed, as readers do, but for those that lead to a folder `above`: such a circle has no end.
+    fn strays_in(&self, folder: &Path, above: &mut Vec<(u64, u64)>, strays: &mut Vec<PathBuf>) -> Result<()> {
+        let found = fs::metadata(folder).map_err(|error| trouble::disk("list folder", folder, error))?;
+        let itself = (found.dev(), found.ino());
+        if above.contains(&itself) {
+            return Ok(());
+        }
+        above.push(itself);
+        for path in self.entries(folder)? {
+            if path.is_dir() {
+                self.strays_in(&path, above, strays)?;
+            } else if path.extension().is_some_and(|ending| ending == "parquet") && !self.is_landed(&path) {
+                strays.push(path);
+            }
+        }
+        above.pop();
+        Ok(())
     }
 
     fn is_landed(&self, path: &Path) -> bool {
@@ -152,8 +160,9 @@ impl Store {
             return false;
         };
         let partition = folder.file_name().and_then(|name| name.to_str()).and_then(layout::partition_of);
-        let is_in_place =
-            folder.parent().is_some_and(|topic| topic.parent() == Some(&self.root) && topic_of(topic).is_some());
+        let is_in_place = folder
+            .parent()
+            .is_some_and(|topic| topic.parent() == Some(&self.root) && layout::topic_of(topic).is_some());
         is_in_place && partition.is_some() && layout::start_of(name).is_some()
     }
 
@@ -283,11 +292,3 @@ fn sync_folder(folder: &Path) -> Result<()> {
 fn is_absent(path: &Path) -> bool {
     fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
-
-fn topic_of(folder: &Path) -> Option<String> {
-    let topic = folder.file_name()?.to_str()?.strip_prefix("topic=")?;
-    (!topic.is_empty()).then(|| topic.to_owned())
-}
-
-/// So many folders deep a reader's glob is followed.
-const MOST_FOLDERS: usize = 16;

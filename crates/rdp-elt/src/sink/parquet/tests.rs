@@ -96,6 +96,18 @@ async fn foreign_files_move_no_position_and_those_that_readers_would_see_are_str
 }
 
 #[tokio::test]
+async fn links_that_lead_in_a_circle_are_not_followed_for_ever() {
+    let (root, sink) = landing().await;
+    for name in ["a", "b", "c", "topic=orders/d"] {
+        std::os::unix::fs::symlink(root.path(), root.path().join(name)).expect("it can be linked");
+    }
+    assert!(sink.strays().await.expect("listed").is_empty());
+    // One that leads elsewhere shows readers the rows twice.
+    std::os::unix::fs::symlink("topic=orders", root.path().join("copy")).expect("it can be linked");
+    assert_eq!(sink.strays().await.expect("listed").len(), 1);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_there_and_cannot_be_read_is_not_an_empty_one() {
     let (root, sink) = landing().await;
     let partition = root.path().join("topic=orders/partition=0");
