@@ -41,6 +41,8 @@ pub(crate) struct Global {
 pub(crate) enum Command {
     /// Show the whole of it in seconds: embedded broker, a killed loader, audit and SQL
     Demo(Demo),
+    /// Ask the brokers, sample the topics and write a config to begin with
+    Init(Init),
     /// Read a config and say what it means, or everything that is wrong with it
     Check(Check),
     /// Land what the topics hold as of now, then end
@@ -90,6 +92,37 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, ClapArgs)]
+pub(crate) struct Init {
+    /// Where the cluster is: host:port, several with commas between them
+    #[arg(value_name = "BROKERS")]
+    pub(crate) brokers: String,
+    /// The topics: names, or regular expressions that begin with ^
+    #[arg(value_name = "TOPIC", required = true)]
+    pub(crate) topics: Vec<String>,
+    /// Where they shall land
+    #[arg(long, default_value = "file:landing", value_name = "URL")]
+    pub(crate) to: String,
+    /// The file to write. Without it, the topic's name and .toml, or rdp.toml for several
+    #[arg(long, value_name = "CONFIG")]
+    pub(crate) file: Option<PathBuf>,
+    /// A key of librdkafka's, such as security.protocol=SASL_SSL; may stand several times. What is secret stays in the
+    /// environment: 'sasl.password=${KAFKA_PASSWORD}'
+    #[arg(long, value_name = "KEY=VALUE", value_parser = setting)]
+    pub(crate) set: Vec<(String, String)>,
+    /// How many records of each topic to look at
+    #[arg(long, default_value_t = 1_000, value_name = "N")]
+    pub(crate) samples: usize,
+}
+
+/// A key and its value. What is wrong is not told with the value, which may be secret.
+fn setting(text: &str) -> Result<(String, String), &'static str> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => Ok((key.trim().to_owned(), value.to_owned())),
+        _ => Err("expected KEY=VALUE"),
+    }
+}
+
+#[derive(Debug, ClapArgs)]
 pub(crate) struct Check {
     #[command(flatten)]
     pub(crate) file: ConfigFile,
@@ -111,7 +144,7 @@ pub(crate) struct Poll {
 pub(crate) struct SchemaOf {
     #[command(flatten)]
     pub(crate) file: ConfigFile,
-    /// How many records to look at
+    /// How many records of each topic to look at
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     pub(crate) samples: usize,
 }

@@ -5,8 +5,6 @@ use std::io::{self, Write as _};
 
 use rdp_elt::{Error, ErrorKind};
 
-use crate::screen::Screen;
-
 /// Why a command did not end well.
 #[derive(Debug)]
 pub(crate) enum Failure {
@@ -29,22 +27,6 @@ impl Failure {
             Failure::Told(code) => *code,
             Failure::Stopped => STOPPED,
         }
-    }
-}
-
-/// The end of a command that has a verdict and was to print why. A verdict that is not good outranks a report that could not
-/// be printed, which is told beside it.
-pub(crate) fn with_verdict(
-    printed: Result<(), Failure>,
-    verdict: Result<(), Failure>,
-    screen: &Screen,
-) -> Result<(), Failure> {
-    match (verdict, printed) {
-        (Err(verdict), Err(unprinted)) => {
-            screen.show_failure(&unprinted);
-            Err(verdict)
-        }
-        (verdict, printed) => verdict.and(printed),
     }
 }
 

@@ -27,7 +27,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() {
     let args = Args::parse();
-    let screen = Screen::new(&args.global);
+    let screen = Screen::new(args.global.output, args.global.quiet);
     let outcome = start_log(&args.global, &screen).and_then(|()| run(&args, &screen));
     exit::leave(match outcome {
         Ok(()) => 0,

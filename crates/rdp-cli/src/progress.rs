@@ -71,7 +71,7 @@ impl Progress {
                 let quarantined = self.quarantined.fetch_add(*quarantined_count, Ordering::Relaxed) + quarantined_count;
                 self.bar.set_message(format!("{}, {quarantined} quarantined", counted(windows, "window")));
             }
-            LoadEvent::Retrying { error, wait } => {
+            LoadEvent::Retrying { error, wait, .. } => {
                 self.screen.say(format_args!("not available, again in {}: {error}", seconds(*wait)));
             }
             LoadEvent::Waiting { reason, since } => {

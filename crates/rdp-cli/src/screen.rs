@@ -8,7 +8,6 @@ use indicatif::MultiProgress;
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use rdp_elt::Error;
 
-use crate::args::Global;
 use crate::exit::Failure;
 use crate::output::Output;
 
@@ -21,9 +20,9 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// The screen that the arguments ask for.
-    pub(crate) fn new(global: &Global) -> Self {
-        Screen { output: global.output, quiet: global.quiet, bars: MultiProgress::new() }
+    /// A screen beside data in this form.
+    pub(crate) fn new(output: Output, quiet: bool) -> Self {
+        Screen { output, quiet, bars: MultiProgress::new() }
     }
 
     /// The same screen that says nothing but errors.
@@ -50,6 +49,18 @@ impl Screen {
     pub(crate) fn say(&self, message: impl fmt::Display) {
         if !self.quiet {
             self.line(&message.to_string());
+        }
+    }
+
+    /// The end of a command that has a verdict and was to print why. A verdict that is not good outranks a report that could
+    /// not be printed, which is told beside it.
+    pub(crate) fn end(&self, printed: Result<(), Failure>, verdict: Result<(), Failure>) -> Result<(), Failure> {
+        match (verdict, printed) {
+            (Err(verdict), Err(unprinted)) => {
+                self.show_failure(&unprinted);
+                Err(verdict)
+            }
+            (verdict, printed) => verdict.and(printed),
         }
     }
 

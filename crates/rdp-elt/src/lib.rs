@@ -48,6 +48,7 @@
 //! | [`schema`] | what lands in which column, and as what |
 //! | [`load`] | payloads to rows; schema inference |
 //! | [`sink`] | the contract of landings, Parquet files, a sink in memory, the conformance suite |
+//! | [`reader`] | landed rows by partition and range, and the ledger |
 //! | [`audit`] | proof from ledger, rows and broker |
 //! | [`transform`] | SQL over what has landed |
 //! | [`config`] | the one config file: `Config::from_path` gives source, load, limits and sink |
@@ -79,9 +80,11 @@
 mod clock;
 mod dataset;
 mod error;
+mod ledger;
 mod offset;
 mod record;
 pub mod schema;
+mod trouble;
 
 #[cfg(feature = "kafka")]
 pub mod audit;
@@ -93,6 +96,7 @@ pub mod kafka;
 pub mod load;
 #[cfg(feature = "kafka")]
 mod loader;
+pub mod reader;
 pub mod sink;
 #[cfg(feature = "kafka")]
 pub mod torture;

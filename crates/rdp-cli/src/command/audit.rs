@@ -8,7 +8,7 @@ use rdp_elt::config::Config;
 use rdp_elt::sink::Sink;
 
 use crate::args::Audit;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 use crate::number::{counted, grouped};
 use crate::output;
 use crate::screen::Screen;
@@ -31,7 +31,7 @@ pub(super) async fn run(args: &Audit, screen: &Screen) -> Result<(), Failure> {
         screen.say(format_args!("note: {note}"));
     }
     let verdict = if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) };
-    exit::with_verdict(printed, verdict, screen)
+    screen.end(printed, verdict)
 }
 
 /// Audits what a config lands against the broker's log.

@@ -1,10 +1,11 @@
 //! `rdp check`: what a config means, or all that is wrong with it; with `--connect`, whether broker and sink agree.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use rdp_elt::config::{Config, SinkConfig};
 use rdp_elt::kafka::{Cluster, StartPosition};
-use rdp_elt::load::{Format, LoadOptions, OnError, UnknownFields};
+use rdp_elt::load::{Format, LoadOptions, LoadPlan, OnError, UnknownFields};
 use serde::Serialize;
 
 use super::blocking;
@@ -26,7 +27,7 @@ pub(super) async fn run(args: &Check, screen: &Screen) -> Result<(), Failure> {
     let tried = config.clone();
     blocking(move || tried.try_out()).await?;
     let mut findings = meaning(&config);
-    findings.extend(folder_names(&config.load_options()));
+    findings.extend(folder_names(&config.load_plan()));
     if args.connect {
         findings.push(broker(&config).await?);
         findings.push(sink(&config).await?);
@@ -55,7 +56,8 @@ fn meaning(config: &Config) -> Vec<Finding> {
         Some(Duration::MAX) => "never".to_owned(),
         Some(time) => format!("after {time:?}"),
     };
-    vec![
+    let plan = config.load_plan();
+    let mut findings = vec![
         Finding {
             part: "source",
             means: format!("{} at {} {group}, {}", topics(config), source.brokers(), start(config)),
@@ -69,7 +71,7 @@ fn meaning(config: &Config) -> Vec<Finding> {
                 limits.max_wait
             ),
         },
-        Finding { part: "load", means: load(&config.load_options()) },
+        Finding { part: "load", means: load(plan.others()) },
         Finding {
             part: "loader",
             means: format!(
@@ -86,18 +88,24 @@ fn meaning(config: &Config) -> Vec<Finding> {
                 None => "none".to_owned(),
             },
         },
-    ]
+    ];
+    let own = plan.own().map(|(topic, options)| Finding { part: "load", means: format!("{topic}: {}", load(options)) });
+    let behind_load = findings.iter().position(|finding| finding.part == "load").map_or(0, |place| place + 1);
+    findings.splice(behind_load..behind_load, own);
+    findings
 }
 
 /// Fields that readers take from the folders' names instead, unless they are told not to.
-fn folder_names(load: &LoadOptions) -> Option<Finding> {
+fn folder_names(plan: &LoadPlan) -> Option<Finding> {
     let is_taken = |name: &&str| ["topic", "partition"].iter().any(|of| name.eq_ignore_ascii_case(of));
-    let taken: Vec<&str> = load.schema.fields().iter().map(|field| &*field.name).filter(is_taken).collect();
+    let all = std::iter::once(plan.others()).chain(plan.own().map(|(_, options)| options));
+    let names = all.flat_map(|load| load.schema.fields().iter().map(|field| &*field.name));
+    let taken: BTreeSet<&str> = names.filter(is_taken).collect();
     (!taken.is_empty()).then(|| Finding {
         part: "warning",
         means: format!(
             "{}: readers that make columns of folders' names show those instead; name the field otherwise, or read with hive_partitioning = false",
-            taken.join(", ")
+            taken.into_iter().collect::<Vec<_>>().join(", ")
         ),
     })
 }
@@ -145,7 +153,7 @@ async fn broker(config: &Config) -> Result<Finding, Failure> {
         Ok((partitions, logs))
     })
     .await?;
-    let topics: std::collections::BTreeSet<_> = partitions.iter().map(|partition| &partition.topic).collect();
+    let topics: BTreeSet<_> = partitions.iter().map(|partition| &partition.topic).collect();
     let offsets: i64 = logs.values().map(|log| log.high - log.low).sum();
     let means = format!(
         "answers: {}, {}, {} offsets in the log",

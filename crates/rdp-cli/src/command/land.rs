@@ -10,7 +10,7 @@ use rdp_elt::{LoadReport, Loader, Shutdown, Until};
 use serde_json::json;
 
 use super::shell_word;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 use crate::number::{bytes, counted, grouped, seconds};
 use crate::progress::Progress;
 use crate::screen::Screen;
@@ -29,7 +29,7 @@ pub(super) async fn run(path: &Path, until: Until, screen: &Screen) -> Result<()
     if verdict.is_ok() && landed.report.record_count > 0 {
         screen.say(next_command(&config, path));
     }
-    exit::with_verdict(printed, verdict, screen)
+    screen.end(printed, verdict)
 }
 
 /// What a run did, for its summary.
@@ -54,7 +54,7 @@ pub(super) async fn land(
     let name = sink.describe();
     let progress = Arc::new(Progress::start(screen));
     let observer = progress.clone();
-    let loader = Loader::new(config.source(), config.load_options(), sink)
+    let loader = Loader::new(config.source(), config.load_plan(), sink)
         .with_limits(config.limits())
         .with_options(config.loader_options())
         .with_observer(move |event| observer.observe(&event));

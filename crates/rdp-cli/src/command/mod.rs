@@ -5,6 +5,7 @@ mod bench;
 mod check;
 mod completions;
 mod demo;
+mod init;
 mod land;
 mod poll;
 mod positions;
@@ -25,6 +26,7 @@ use crate::screen::Screen;
 pub(crate) async fn run(command: &Command, screen: &Screen) -> Result<(), Failure> {
     match command {
         Command::Demo(args) => demo::run(args, screen).await,
+        Command::Init(args) => init::run(args, screen).await,
         Command::Check(args) => check::run(args, screen).await,
         Command::Load(args) => land::run(&args.config, Until::LogEnd, screen).await,
         Command::Run(args) => land::run(&args.config, Until::Stopped, screen).await,

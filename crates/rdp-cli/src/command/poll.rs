@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rdp_elt::config::Config;
-use rdp_elt::kafka::{KafkaConsumer, WindowLimits};
+use rdp_elt::kafka::{KafkaConsumer, KafkaConsumerBuilder, WindowLimits};
 use rdp_elt::load::records_to_json;
 use rdp_elt::{Error, KafkaStreamRecord};
 
@@ -33,9 +33,17 @@ pub(super) async fn run(args: &Poll, screen: &Screen) -> Result<(), Failure> {
 /// Takes up to `records` records from the config's topics, from `start` on, or what there is within a short time. That there
 /// is nothing is believed only where the logs end at the start.
 pub(super) async fn look(config: &Config, records: usize) -> Result<Vec<KafkaStreamRecord>, Failure> {
+    look_at(config, config.peek_source(), config.topics().join(", "), records).await
+}
+
+/// The same of a source of one's own.
+pub(super) async fn look_at(
+    config: &Config,
+    source: KafkaConsumerBuilder,
+    topics: String,
+    records: usize,
+) -> Result<Vec<KafkaStreamRecord>, Failure> {
     let limits = WindowLimits { max_records: records, max_wait: PATIENCE, ..config.limits() };
-    let source = config.peek_source();
-    let topics = config.topics().join(", ");
     Ok(blocking(move || {
         let began = Instant::now();
         let mut consumer = KafkaConsumer::open(&source)?;

@@ -45,3 +45,23 @@ fn slow_commits_lose_nothing_under(faults: &[Fault]) {
 fn slowly(config: &Path) -> Rdp {
     rdp("load").arg(config).failpoint("file_written=delay:1300")
 }
+
+/// As a broker does that has just started: what it leaves out is not missing by its own account.
+#[test]
+#[ignore = "needs a broker"]
+fn partitions_that_the_first_looks_do_not_show_land_too() {
+    let broker = KafkaServer::shared();
+    let topic = broker.create_topic("left-out", 2);
+    topic.produce(orders(11, 200));
+    for in_group in [false, true] {
+        let proxy = WireProxy::start(broker);
+        let config = RdpConfig::orders(&topic.through(&proxy.address()));
+        let config = if in_group { config } else { config.without_group() };
+        let left_out = proxy.inject(Fault::new(Api::Metadata, What::NoPartition).partition(1).times(5));
+        rdp("load").arg(config.path()).run(LIMIT).assert_success();
+        assert!(left_out.struck() >= 3, "{}", proxy.log());
+        let verdict = oracle::check(&config);
+        verdict.assert_exact();
+        assert_eq!(verdict.records, 200, "in a group: {in_group}");
+    }
+}

@@ -5,6 +5,7 @@
 mod answers;
 mod bench;
 mod between_runs;
+mod columns;
 mod disk;
 mod landing;
 mod oracle;

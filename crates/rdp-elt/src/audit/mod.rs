@@ -9,13 +9,16 @@ mod broker;
 mod hole;
 mod ledger;
 mod report;
+mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::kafka::KafkaConsumerBuilder;
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{Claimed, LandedRows, LedgerEntry, Sink, SourceIdentity};
+use crate::reader::{Reader, commits_of};
+use crate::sink::{Claimed, LedgerEntry, Sink, SourceIdentity};
 
 pub use hole::Holes;
 pub use ledger::audit_ledger;
@@ -23,6 +26,7 @@ pub use report::{AuditReport, AuditTotals, Finding, FindingKind, PartitionAudit}
 
 use broker::Broker;
 use hole::{Coverage, coverage, length};
+use rows::Rows;
 
 /// Audits what has landed of these topics without asking a broker: ranges tile, numbers add up, and the rows are those
 /// that the ledger says. Offsets without a row stay unchecked.
@@ -44,7 +48,7 @@ pub async fn audit_landing(sink: &dyn Sink, topics: &[String]) -> Result<AuditRe
     }
     audit.explain_holes().await?;
     let partitions = audit.landed.into_values().map(|landed| landed.audit).collect();
-    Ok(AuditReport { against_broker: false, partitions, landing: strays(sink).await?, notes: Vec::new() })
+    Ok(AuditReport { against_broker: false, partitions, landing: strays(&*sink.reader()).await?, notes: Vec::new() })
 }
 
 /// Audits what has landed of a source's topics against the broker's log, those that the cluster has no more included. Where
@@ -56,7 +60,7 @@ pub async fn audit_landing(sink: &dyn Sink, topics: &[String]) -> Result<AuditRe
 /// Those of [`Cluster`](crate::kafka::Cluster), and what the sink fails with where its ledger cannot be read.
 pub async fn audit_against_broker(sink: &dyn Sink, source: &KafkaConsumerBuilder) -> Result<AuditReport> {
     let source = source.clone();
-    let known = sink.topics().await?;
+    let known = sink.reader().topics().await?;
     // What the group was told is read before the landing, which a loader may be adding to meanwhile.
     let broker = blocking(move || Broker::look_at(&source, &known)).await?;
     let topics = broker.topics();
@@ -66,7 +70,7 @@ pub async fn audit_against_broker(sink: &dyn Sink, source: &KafkaConsumerBuilder
     }
     audit.explain_holes().await?;
     let Audit { mut landed, broker, .. } = audit;
-    let landing = strays(sink).await?;
+    let landing = strays(&*sink.reader()).await?;
     let Some(broker) = broker else { return Err(Error::internal("audit against the broker: it is not there")) };
     // The log's ends are read after the landing.
     blocking(move || {
@@ -82,8 +86,8 @@ pub async fn audit_against_broker(sink: &dyn Sink, source: &KafkaConsumerBuilder
     .await
 }
 
-async fn strays(sink: &dyn Sink) -> Result<Vec<Finding>> {
-    let strays = sink.strays().await?.into_iter();
+async fn strays(reader: &dyn Reader) -> Result<Vec<Finding>> {
+    let strays = reader.strays().await?.into_iter();
     Ok(strays.map(|what| Finding::of_landing(FindingKind::Stray, what)).collect())
 }
 
@@ -108,6 +112,7 @@ impl Landed {
 /// An audit at work.
 struct Audit<'a> {
     sink: &'a dyn Sink,
+    reader: Arc<dyn Reader>,
     broker: Option<Broker>,
     landed: BTreeMap<TopicPartition, Landed>,
     /// Offsets without a row that nobody was asked about yet, ascending by partition.
@@ -117,11 +122,12 @@ struct Audit<'a> {
 
 impl<'a> Audit<'a> {
     fn new(sink: &'a dyn Sink, broker: Option<Broker>) -> Self {
-        Audit { sink, broker, landed: BTreeMap::new(), missing: BTreeMap::new(), missing_count: 0 }
+        let (landed, missing) = Default::default();
+        Audit { sink, reader: sink.reader(), broker, landed, missing, missing_count: 0 }
     }
 
     async fn look_at(&mut self, topic: &str) -> Result<()> {
-        let entries = self.sink.ledger(topic).await?;
+        let entries = commits_of(&*self.reader, topic).await?;
         let audits = audit_ledger(&entries);
         let Claimed { starts, landing_id, .. } = self.sink.claimed(topic).await?;
         let partitions: Vec<TopicPartition> = audits.iter().map(|audit| audit.topic_partition.clone()).collect();
@@ -130,7 +136,7 @@ impl<'a> Audit<'a> {
         // Where a loader is at work, a position may be ahead of a ledger that was read before it.
         let agreed =
             audits.iter().all(|audit| position(&audit.topic_partition) == audit.landed.map(|landed| landed.end()));
-        let later = if agreed { Vec::new() } else { audit_ledger(&self.sink.ledger(topic).await?) };
+        let later = if agreed { Vec::new() } else { audit_ledger(&commits_of(&*self.reader, topic).await?) };
         let later: BTreeMap<_, _> = later.into_iter().map(|audit| (audit.topic_partition, audit.landed)).collect();
         for (partition, start) in &starts {
             let partition = TopicPartition::new(topic, *partition);
@@ -160,7 +166,7 @@ impl<'a> Audit<'a> {
     async fn look_at_rows(&mut self, entry: &LedgerEntry) -> Result<()> {
         let Some(landed) = self.landed.get_mut(&entry.topic_partition) else { return Ok(()) };
         landed.source = entry.source.clone();
-        let rows = match self.sink.landed_rows(entry).await {
+        let rows = match Rows::read(&*self.reader, entry).await {
             Ok(rows) => rows,
             Err(error) => {
                 let what = format!("{}: {error:?}", ledger::named(entry));
@@ -214,7 +220,7 @@ fn check_beginning(audit: &mut PartitionAudit, claimed: Option<i64>) {
     }
 }
 
-fn check_counts(audit: &mut PartitionAudit, entry: &LedgerEntry, rows: &LandedRows) {
+fn check_counts(audit: &mut PartitionAudit, entry: &LedgerEntry, rows: &Rows) {
     audit.quarantined_count += rows.quarantined_count;
     audit.tombstone_count += rows.tombstone_count;
     for (of, told, found) in [
@@ -293,14 +299,19 @@ const SHOWN_RANGES: usize = 20;
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+    use arrow::datatypes::SchemaRef;
     use async_trait::async_trait;
+    use futures::stream::{self, StreamExt};
 
     use super::*;
     use crate::kafka::EmbeddedBroker;
-    use crate::sink::{Claim, LandedPosition, Landing, WindowInfo};
+    use crate::reader::{Ledger, RowStream, known_ledger};
+    use crate::schema::{KAFKA_OFFSET, KAFKA_TOMBSTONE, RDP_ERROR};
+    use crate::sink::{BroughtBy, Claim, LandedPosition, WindowInfo, WindowWriter};
 
     /// A landing that says whatever a test has it say.
-    #[derive(Default)]
+    #[derive(Clone, Default)]
     struct Doctored {
         commits: Vec<(LedgerEntry, Vec<i64>)>,
         position: Option<i64>,
@@ -334,9 +345,17 @@ mod tests {
             "doctored landing".to_owned()
         }
 
+        async fn prepare(&self, _: &str, _: &SchemaRef) -> Result<()> {
+            Err(Error::internal("nothing lands here"))
+        }
+
         async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
-            let source = SourceIdentity::default();
-            let position = |position| LandedPosition { position, window: None, source: source.clone(), newest: None };
+            let position = |position| LandedPosition {
+                position,
+                brought_by: BroughtBy::Forgotten,
+                source: SourceIdentity::default(),
+                newest: None,
+            };
             Ok(of.iter().filter_map(|of| Some((of.clone(), position(self.position?)))).collect())
         }
 
@@ -348,33 +367,48 @@ mod tests {
             Ok(Claimed { starts: self.claimed.iter().map(|start| (0, *start)).collect(), ..Claimed::default() })
         }
 
+        async fn open(&self, _: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
+            Err(Error::internal("nothing lands here"))
+        }
+
+        fn reader(&self) -> Arc<dyn Reader> {
+            Arc::new(self.clone())
+        }
+    }
+
+    #[async_trait]
+    impl Reader for Doctored {
         async fn topics(&self) -> Result<Vec<String>> {
             Ok(vec!["orders".to_owned()])
         }
 
+        async fn partitions(&self, _: &str) -> Result<Vec<i32>> {
+            Ok(if self.commits.is_empty() { Vec::new() } else { vec![0] })
+        }
+
+        async fn ledger(&self, _: &TopicPartition, from: i64) -> Result<Ledger> {
+            Ok(known_ledger(self.commits.iter().map(|(entry, _)| entry.clone()).collect(), from))
+        }
+
+        async fn rows_of(&self, commit: &LedgerEntry, _: Option<&[&str]>) -> Result<RowStream> {
+            if commit.location == "broken.parquet" {
+                return Err(Error::unavailable("read broken.parquet"));
+            }
+            let found = self.commits.iter().find(|(found, _)| found.window == commit.window);
+            let rows = found.map(|(_, offsets)| {
+                let places = 0..offsets.len();
+                let columns: [(&str, ArrayRef); 3] = [
+                    (KAFKA_OFFSET, Arc::new(Int64Array::from(offsets.clone()))),
+                    (KAFKA_TOMBSTONE, Arc::new(BooleanArray::from_iter(places.clone().map(|row| Some(row < 2))))),
+                    (RDP_ERROR, Arc::new(StringArray::from_iter(places.map(|row| (row == 5).then_some("odd"))))),
+                ];
+                Ok(RecordBatch::try_from_iter(columns).expect("columns of one length"))
+            });
+            Ok(stream::iter(rows).boxed())
+        }
+
         async fn strays(&self) -> Result<Vec<String>> {
             Ok(self.strays.clone())
-        }
-
-        async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {
-            Err(Error::internal("nothing lands here"))
-        }
-
-        async fn ledger(&self, _: &str) -> Result<Vec<LedgerEntry>> {
-            Ok(self.commits.iter().map(|(entry, _)| entry.clone()).collect())
-        }
-
-        async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-            let found = self.commits.iter().find(|(commit, _)| commit.window == entry.window);
-            match found {
-                Some((entry, _)) if entry.location == "broken.parquet" => {
-                    Err(Error::unavailable("read broken.parquet"))
-                }
-                Some((_, offsets)) => {
-                    Ok(LandedRows { offsets: offsets.clone(), quarantined_count: 1, tombstone_count: 2 })
-                }
-                None => Ok(LandedRows::default()),
-            }
         }
     }
 

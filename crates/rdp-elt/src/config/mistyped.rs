@@ -61,7 +61,7 @@ fn said(text: &str, syntax: ConfigSyntax) -> String {
     match config {
         Err(error) => format!("{error} {error:?} {:?}", error.help()),
         Ok(config) => {
-            let (source, load) = (config.source_config(), config.load_options());
+            let (source, load) = (config.source_config(), config.load_plan());
             format!(
                 "{:?} {:?} {:?} {:?}",
                 config.source(),

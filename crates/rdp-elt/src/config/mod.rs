@@ -24,7 +24,7 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
-use crate::load::LoadOptions;
+use crate::load::LoadPlan;
 use crate::loader::{Loader, LoaderOptions, Outlook};
 use crate::sink::{MemorySink, Sink};
 
@@ -60,7 +60,7 @@ pub use syntax::ConfigSyntax;
 pub struct Config {
     source: SourceConfig,
     limits: WindowLimits,
-    load: LoadOptions,
+    load: LoadPlan,
     loader: LoaderOptions,
     sink: Option<SinkConfig>,
 }
@@ -93,6 +93,15 @@ impl Config {
         read_text(text, syntax, Completeness::Whole, &origin, &environment)
     }
 
+    /// The same from text.
+    ///
+    /// # Errors
+    /// As [`Config::from_path`].
+    pub fn source_from_text(text: &str, syntax: ConfigSyntax) -> Result<Self> {
+        let origin = Origin { name: "config", folder: Path::new("") };
+        read_text(text, syntax, Completeness::SourceOnly, &origin, &environment)
+    }
+
     /// The consumer that `[source]` describes.
     pub fn source(&self) -> KafkaConsumerBuilder {
         self.source.builder()
@@ -118,8 +127,8 @@ impl Config {
         self.limits.clone()
     }
 
-    /// How payloads become rows: `[load]`.
-    pub fn load_options(&self) -> LoadOptions {
+    /// How payloads become rows: `[load]` and `[load.topics.NAME]`.
+    pub fn load_plan(&self) -> LoadPlan {
         self.load.clone()
     }
 
@@ -139,7 +148,7 @@ impl Config {
     /// # Errors
     /// [`Config`](crate::ErrorKind::Config) where a loader would end with that.
     pub fn try_out(&self) -> Result<()> {
-        self.source().with_share_of(self.loader.memory_bytes, self.loader.lanes).try_out()
+        self.source().with_queue_bytes(self.loader.budget().queue_bytes()).try_out()
     }
 
     /// What a loader would find at its start. Changes nothing: a landing that is not there yet is not made. Blocks, and needs
@@ -149,7 +158,7 @@ impl Config {
     /// As [`Loader::foresee`], and as [`open_landing`](Config::open_landing).
     pub fn foresee(&self) -> Result<Outlook> {
         let landing = self.open_landing()?.unwrap_or_else(|| Arc::new(MemorySink::new()));
-        Loader::new(self.source(), self.load_options(), landing)
+        Loader::new(self.source(), self.load_plan(), landing)
             .with_limits(self.limits())
             .with_options(self.loader_options())
             .foresee()
@@ -161,10 +170,16 @@ impl Config {
     /// [`Config`](crate::ErrorKind::Config) where the file names none, and what the sink's own opening gives.
     pub fn open_sink(&self) -> Result<Arc<dyn Sink>> {
         match &self.sink {
-            // A quarter is librdkafka's; the open window and the one in flight share the rest.
-            Some(sink) => sink.open(self.loader.memory_bytes / 8 * 3 / self.loader.lanes.max(1)),
+            Some(sink) => sink.open(self.loader.budget().writer_bytes()),
             None => Err(no_sink()),
         }
+    }
+
+    /// The same config with the same kind of sink at another place, in the same form of its URL.
+    #[must_use]
+    pub fn with_sink_at(mut self, url: &str) -> Self {
+        self.sink = self.sink.map(|sink| sink.at(url));
+        self
     }
 
     /// Opens what has landed in the sink, to be read: nothing is made, changed or removed. `None` where there is no landing
@@ -261,7 +276,8 @@ fn read(
 ) -> Option<Config> {
     let source = source::read(&root.required_section("source"));
     let limits = loader::read_window(&root.section("window"));
-    let load = load::read(&root.section("load"), completeness, folder, variable);
+    let topics = source.as_ref().map(SourceConfig::topics);
+    let load = load::read(&root.section("load"), &load::Around { completeness, folder, variable, topics });
     let loader = loader::read_loader(&root.section("loader"));
     let sink = sink::read(&root.section("sink"), completeness);
     Some(Config { source: source?, limits, load: load?, loader, sink: sink? })

@@ -77,6 +77,6 @@ mod tests {
         assert_eq!(config.peek_source().setting("security.protocol"), Some("SASL_SSL"));
         assert_eq!(config.sink_config().map(|sink| sink.url().to_owned()), Some("file:/tmp/${x}".to_owned()));
         assert_eq!((config.loader_options().lanes, config.limits().max_records), (2, 10));
-        assert!(config.load_options().keep_value);
+        assert!(config.load_plan().others().keep_value);
     }
 }

@@ -51,6 +51,19 @@ impl<'a> Section<'a> {
         Section::new(name, table, written, self.mistakes)
     }
 
+    /// The tables inside this one, whose keys are somebody else's names. What is no table is noted.
+    pub(super) fn sections(&self) -> Vec<(&'a str, Section<'a>)> {
+        let table = |(key, value): (&'a str, &'a Value)| {
+            let name = join(&self.name, key);
+            let Some(table) = value.as_object() else {
+                return self.wrong(key, format!("expected a table: [{name}]"));
+            };
+            let written = self.written(key).and_then(Value::as_object);
+            Some((key, Section::new(name, Some(table), written, self.mistakes)))
+        };
+        self.entries().filter_map(table).collect()
+    }
+
     /// A table that has to be there.
     pub(super) fn required_section(&self, key: &'static str) -> Section<'a> {
         if !self.has(key) {
@@ -63,6 +76,11 @@ impl<'a> Section<'a> {
     pub(super) fn missing_whole<T>(&self, expected: &str) -> Option<T> {
         self.mistakes.add(&self.name, None, format!("missing; {expected}"));
         None
+    }
+
+    /// Notes that this whole table is wrong.
+    pub(super) fn wrong_whole(&self, problem: impl Into<String>) {
+        self.mistakes.add(&self.name, None, problem);
     }
 
     /// Whether the key is there.

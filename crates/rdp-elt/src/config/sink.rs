@@ -31,6 +31,13 @@ impl SinkConfig {
         }
     }
 
+    /// The same at another place.
+    pub(super) fn at(self, url: &str) -> Self {
+        match self {
+            SinkConfig::Parquet { options, .. } => SinkConfig::Parquet { url: url.to_owned(), options },
+        }
+    }
+
     /// Whether the landing is there already.
     pub fn is_there(&self) -> bool {
         match self {
@@ -95,7 +102,7 @@ fn read_parquet(section: &Section<'_>) -> Option<SinkConfig> {
     section.finish();
     let url = url?;
     if let Err(error) = ParquetSink::look_at(&url, &options)
-        && error.kind() == ErrorKind::Config
+        && [ErrorKind::Config, ErrorKind::Unsupported].contains(&error.kind())
     {
         return section.wrong("url", told(&error));
     }

@@ -88,6 +88,70 @@ fn mistake_in(section: &str, line: &str) -> String {
 }
 
 #[test]
+fn a_topic_may_load_in_its_own_way() {
+    let text = r#"
+        [source]
+        brokers = "b:1"
+        topics = ["orders", "^eu[.]", "clicks", "raw"]
+        [load]
+        schema = [{ name = "id", type = "int64" }]
+        on_error = "fail"
+        [load.topics.clicks]
+        schema = [{ name = "page", type = "utf8" }]
+        unknown_fields = "keep"
+        [load.topics."eu.orders"]
+        keep_value = true
+        [load.topics.raw]
+        format = "raw"
+        on_error = "quarantine"
+        [sink.parquet]
+        url = "file:landing"
+    "#;
+    let plan = Config::from_text(text, ConfigSyntax::Toml).expect("it is right").load_plan();
+    let of = |topic| {
+        let options = plan.of(topic);
+        let names: Vec<_> = options.schema.fields().iter().map(|field| field.name.clone()).collect();
+        (options.format, names.join(","), options.on_error, options.unknown_fields, options.keep_value)
+    };
+    let id = (Format::Json, "id".to_owned(), OnError::Fail, UnknownFields::Ignore, false);
+    assert_eq!(of("orders"), id);
+    assert_eq!(of("eu.returns"), id);
+    assert_eq!(of("eu.orders"), (id.0, id.1, id.2, id.3, true));
+    assert_eq!(of("clicks"), (Format::Json, "page".to_owned(), OnError::Fail, UnknownFields::Keep, false));
+    assert_eq!(of("raw"), (Format::Raw, String::new(), OnError::Quarantine, UnknownFields::Ignore, false));
+}
+
+#[test]
+fn what_is_wrong_with_one_topics_load_is_told_under_its_name() {
+    let text = |load: &str| {
+        format!(
+            "[source]\nbrokers = \"b:1\"\ntopics = [\"orders\", \"clicks\"]\n[sink.parquet]\nurl = \"file:landing\"\n{load}"
+        )
+    };
+    for (load, told) in [
+        (
+            "[load.topics.clicsk]\nformat = \"raw\"",
+            "load.topics.clicsk: source.topics has no such topic; did you mean clicks?",
+        ),
+        ("[load.topics.clicks]\nformat = \"json\"", "load.topics.clicks.schema: missing"),
+        (
+            "[load.topics.clicks]\non_eror = \"fail\"",
+            "load.topics.clicks.on_eror: unknown key; did you mean load.topics.clicks.on_error?",
+        ),
+        ("[load]\ntopics = 3", "load.topics: expected a table"),
+        ("[load.topics]\nclicks = 3", "load.topics.clicks: expected a table: [load.topics.clicks]"),
+        ("[load.topics.clicks]\nschema = [{ name = \"a\" }]", "load.topics.clicks.schema"),
+        ("[load]\nformat = \"json\"\n[load.topics.clicks]\nformat = \"raw\"", "load.schema: missing"),
+    ] {
+        let error = Config::from_text(&text(load), ConfigSyntax::Toml).err().expect(load);
+        assert!(error.message().contains(told), "{load}: {error:?}");
+        assert!(!error.message().contains("2 mistakes"), "each is told once: {error:?}");
+    }
+    let each_has_its_own = "[load]\nformat = \"json\"\n[load.topics.clicks]\nformat = \"raw\"\n[load.topics.orders]\nschema = [{ name = \"a\", type = \"utf8\" }]";
+    Config::from_text(&text(each_has_its_own), ConfigSyntax::Toml).expect("nobody falls back on the first");
+}
+
+#[test]
 fn the_three_syntaxes_are_one_tree() {
     let tree =
         |syntax: ConfigSyntax, text| syntax.parse(text).unwrap_or_else(|error| panic!("{:?}", error.into_error("")));
@@ -106,7 +170,7 @@ fn every_section_is_read() {
         assert_eq!(config.topics(), ["orders"]);
         let limits = WindowLimits { max_records: 1000, max_bytes: 64 << 20, max_wait: Duration::from_secs(30) };
         assert_eq!(config.limits(), limits);
-        let load = config.load_options();
+        let load = config.load_plan().others().clone();
         assert!(matches!(load.format, Format::Json), "a schema makes the format json");
         assert!(matches!(load.on_error, OnError::Fail));
         assert!(matches!(load.unknown_fields, UnknownFields::Keep));
@@ -252,7 +316,7 @@ fn a_schema_file_may_be_what_is_to_be_pasted() {
         "[source]\nbrokers = \"b:1\"\ntopics = \"t\"\n[load]\nschema_file = \"s.toml\"\n[sink.parquet]\nurl = \"l\"\n";
     std::fs::write(&path, text).expect("a file");
     let config = Config::from_path(&path).unwrap_or_else(|error| panic!("{error:?}"));
-    assert_eq!(config.load_options().schema.fields().len(), 1);
+    assert_eq!(config.load_plan().others().schema.fields().len(), 1);
 }
 
 #[test]

@@ -14,9 +14,9 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaType};
 use rdkafka_sys as ffi;
 
+use super::description::TopicDescription;
 use super::error::{from_code, from_kafka, from_look_up};
 use super::foreign::{Owned, code_of, millis, slice_of, text};
-use super::question::TopicDescription;
 use super::watch::Watch;
 use crate::error::{Error, Result};
 

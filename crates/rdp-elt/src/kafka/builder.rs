@@ -213,12 +213,6 @@ impl KafkaConsumerBuilder {
         self
     }
 
-    /// Gives librdkafka's queues of one lane their share of what a loader may hold: the open landing and the one that is
-    /// being committed have the rest.
-    pub(crate) fn with_share_of(self, memory_bytes: usize, lane_count: usize) -> Self {
-        self.with_queue_bytes(memory_bytes / 4 / lane_count.max(1))
-    }
-
     /// How often added partitions are looked for: librdkafka does it for a group's members, and the loader for itself
     /// where there is no group.
     pub(crate) fn metadata_interval(&self) -> Duration {

@@ -10,15 +10,16 @@ use serde::Serialize;
 
 use super::admin::Admin;
 use super::builder::{Isolation, KafkaConsumerBuilder, StartPosition};
+use super::description::TopicDescription;
 use super::fetcher::{Fetcher, Told};
 use super::keys::near;
 use super::line::Line;
 use super::naming::compile;
 use super::native::NativeConsumer;
-use super::question::{Missing, TopicDescription};
+use super::question::Missing;
 use crate::error::{Error, Result};
+use crate::ledger::SourceIdentity;
 use crate::offset::{Positions, TopicPartition};
-use crate::sink::SourceIdentity;
 
 /// A view of the cluster that a [`KafkaConsumerBuilder`] describes.
 ///
@@ -111,18 +112,24 @@ impl Cluster {
     /// # Errors
     /// As [`topics`](Self::topics).
     pub fn partitions(&self) -> Result<Vec<TopicPartition>> {
-        let topics = self.topics()?;
-        let all = topics.iter().flat_map(|topic| {
-            (0..topic.partition_count).map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
-        });
-        let Some(listed) = self.source.assigned_partitions() else { return Ok(all.collect()) };
-        let all: BTreeSet<TopicPartition> = all.collect();
-        match listed.iter().find(|partition| !all.contains(partition)) {
-            Some(missing) => {
-                Err(Error::config(format!("{}: there is no partition {missing}", self.doing("list partitions")))
-                    .with_help("partitions are counted from 0"))
+        let began = Instant::now();
+        loop {
+            let topics = self.topics()?;
+            let all = topics.iter().flat_map(|topic| {
+                (0..topic.partition_count).map(|partition| TopicPartition::new(Arc::clone(&topic.name), partition))
+            });
+            let all: BTreeSet<TopicPartition> = all.collect();
+            let Some(listed) = self.source.assigned_partitions() else { return Ok(all.into_iter().collect()) };
+            let Some(missing) = listed.iter().find(|partition| !all.contains(partition)) else {
+                return Ok(listed.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect());
+            };
+            // A broker that has just started may not know it yet.
+            if began.elapsed() >= EMPTY_FOR {
+                let doing = self.doing("list partitions");
+                return Err(Error::config(format!("{doing}: there is no partition {missing}"))
+                    .with_help("partitions are counted from 0"));
             }
-            None => Ok(listed.iter().cloned().collect::<BTreeSet<_>>().into_iter().collect()),
+            std::thread::sleep(LOOK_AGAIN);
         }
     }
 

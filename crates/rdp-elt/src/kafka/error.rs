@@ -143,8 +143,12 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         ),
         Code::UnknownTopicId => (ErrorKind::SourceChanged, Some("the topic was deleted or re-created")),
 
+        Code::FencedInstanceId => (
+            ErrorKind::Config,
+            Some("another process has the same group.instance.id: give each process one of its own"),
+        ),
+        // The group goes on, without this member until it joins again.
         Code::Fenced
-        | Code::FencedInstanceId
         | Code::FencedMemberEpoch
         | Code::StaleMemberEpoch
         | Code::IllegalGeneration
@@ -152,7 +156,7 @@ fn judge(code: Code, reason: &str) -> (ErrorKind, Option<&'static str>) {
         | Code::RebalanceInProgress
         | Code::AssignmentLost
         | Code::UnreleasedInstanceId
-        | Code::PollExceeded => (ErrorKind::Conflict, Some("another member of the group has taken over")),
+        | Code::PollExceeded => (ErrorKind::Unavailable, Some("another member of the group has taken over")),
 
         // Bytes of records that do not fit what surrounds them. Where no record was read, `from_look_up` decides.
         Code::BadMessage | Code::BadCompression | Code::InvalidMessage | Code::InvalidRecord | Code::Underflow => (
@@ -191,7 +195,7 @@ mod tests {
 
     #[test]
     fn the_kind_says_what_to_do_next() {
-        use ErrorKind::{Config, Conflict, Data, Denied, Internal, SourceChanged, Unavailable, Unsupported};
+        use ErrorKind::{Config, Data, Denied, Internal, SourceChanged, Unavailable, Unsupported};
         let kinds: &[(ErrorKind, &[Code])] = &[
             // Connections, elections, coordinators that load, disks, quotas: all of it passes.
             (
@@ -226,6 +230,9 @@ mod tests {
                     Code::ThrottlingQuotaExceeded,
                     Code::RebootstrapRequired,
                     Code::MessageSizeTooLarge,
+                    // Who lost its place in the group joins again.
+                    Code::UnreleasedInstanceId,
+                    Code::AssignmentLost,
                 ],
             ),
             (Denied, &[Code::Authentication, Code::TopicAuthorizationFailed, Code::GroupAuthorizationFailed]),
@@ -239,13 +246,13 @@ mod tests {
                     Code::InvalidGroupId,
                     Code::InvalidRequest,
                     Code::InvalidArgument,
+                    Code::FencedInstanceId,
                 ],
             ),
             (
                 SourceChanged,
                 &[Code::AutoOffsetReset, Code::OffsetOutOfRange, Code::LogTruncation, Code::UnknownTopicId],
             ),
-            (Conflict, &[Code::FencedInstanceId, Code::UnreleasedInstanceId, Code::AssignmentLost]),
             (Data, &[Code::BadMessage, Code::Underflow, Code::BadCompression, Code::InvalidRecord]),
             (Unsupported, &[Code::UnsupportedVersion, Code::UnsupportedFeature]),
             (Internal, &[Code::Fatal, Code::State]),

@@ -41,6 +41,11 @@ pub(crate) fn check_topic(name: &str) -> Result<()> {
         .with_help("a topic's name is up to 249 letters, digits, '.', '_' and '-'"))
 }
 
+/// Whether this is a pattern that means the topic.
+pub(crate) fn pattern_means(pattern: &str, topic: &str) -> bool {
+    pattern.starts_with('^') && compile(pattern).is_ok_and(|pattern| pattern.is_match(topic))
+}
+
 /// The pattern, which begins with `^`.
 ///
 /// # Errors

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char};
-use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,28 +12,12 @@ use rdkafka_sys as ffi;
 
 use super::admin::{Admin, Patience};
 use super::builder::Isolation;
+use super::description::{TopicDescription, is_missing};
 use super::doubt::{Doubt, is_of_broker};
 use super::error::{from_kafka, from_look_up};
 use super::foreign::{Owned, c_string, code_of, slice_of, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::TopicPartition;
-
-/// What the cluster says of one topic.
-#[derive(Debug)]
-pub(crate) struct TopicDescription {
-    pub(crate) name: Arc<str>,
-    pub(crate) partition_count: i32,
-    /// Empty where the broker has none to tell.
-    pub(crate) topic_id: String,
-    pub(crate) error: Option<RDKafkaErrorCode>,
-}
-
-impl TopicDescription {
-    /// Whether the cluster says that it does not have it.
-    pub(crate) fn is_missing(&self) -> bool {
-        self.error.is_some_and(is_missing)
-    }
-}
 
 /// When it is believed that a topic does not exist.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -298,14 +281,6 @@ fn is_answer(offset: i64, at: Offset) -> bool {
         Offset::Offset(_) => offset >= -1,
         _ => offset >= 0,
     }
-}
-
-/// Codes that say that there is no such topic or partition.
-fn is_missing(code: RDKafkaErrorCode) -> bool {
-    matches!(
-        code,
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownPartition
-    )
 }
 
 /// What to make of a code that came instead of an answer: the error to end with where the time runs out, or, as `Err`,

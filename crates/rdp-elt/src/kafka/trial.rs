@@ -119,7 +119,7 @@ mod tests {
                     vec![("max.poll.interval.ms", "1")],
                     vec![("group.protocol", "Consumer")],
                 ] {
-                    let builder = with(&settings).with_share_of(memory, lanes);
+                    let builder = with(&settings).with_queue_bytes(memory / 4 / lanes);
                     let config = builder.client_config().expect("a description");
                     let native = config.create_native_config().map(drop);
                     assert!(native.is_ok(), "{memory} bytes, {lanes} lanes, {settings:?}: {native:?}");

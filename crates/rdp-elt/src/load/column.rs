@@ -13,7 +13,7 @@ use arrow::datatypes::{
     TimestampMillisecondType, TimestampNanosecondType, UInt8Type, UInt16Type, UInt32Type, UInt64Type,
 };
 
-use super::json::Names;
+use super::names::Names;
 use crate::error::{Error, Result};
 use crate::schema::{DataType, entry_fields, member_fields};
 

@@ -11,6 +11,8 @@ mod envelope;
 mod infer;
 mod json;
 mod misfit;
+mod names;
+mod plan;
 mod quoted;
 mod raw;
 mod records;
@@ -37,6 +39,7 @@ use crate::record::{RecordMark, RecordView};
 use crate::schema::{RDP_EXTRA, Schema};
 
 pub use infer::{InferredSchema, infer_schema};
+pub use plan::{LoadPlan, RecordLoaders};
 pub use records::{elt_load_kafka_records, elt_load_kafka_records_json, records_from_json, records_to_json};
 
 /// The rows that a run of one partition's records became: payload columns, then the `_kafka_*` columns.
@@ -136,6 +139,11 @@ trait Load: Send {
 struct PayloadColumns {
     fields: Vec<ArrayRef>,
     extra: Option<ArrayRef>,
+}
+
+/// The columns that every topic's rows have, whatever is in its payloads.
+pub(crate) fn envelope_fields() -> Vec<Field> {
+    Envelope::fields()
 }
 
 impl RecordLoader {

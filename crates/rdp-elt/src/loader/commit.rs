@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use futures::stream::TryStreamExt;
+
 use super::executor::{Background, Executor};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
-use crate::offset::{OffsetRanges, TopicPartition};
-use crate::sink::{LandedPosition, Landing, Receipt, Sink, WindowId, WindowInfo};
+use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+use crate::reader;
+use crate::sink::{BroughtBy, Commit, LandedPosition, Sink, WindowId, WindowInfo, WindowWriter};
 
 /// What a window holds, counted.
 #[derive(Debug, Clone, Default)]
@@ -21,7 +24,7 @@ pub(super) struct Counts {
 /// A window that records still come into.
 pub(super) struct OpenWindow {
     pub(super) id: WindowId,
-    pub(super) landing: Box<dyn Landing>,
+    pub(super) writer: Box<dyn WindowWriter>,
     pub(super) counts: Counts,
     pub(super) records_of: BTreeMap<TopicPartition, u64>,
     pub(super) byte_count: usize,
@@ -32,7 +35,7 @@ impl OpenWindow {
     pub(super) fn open(sink: &dyn Sink, info: &WindowInfo, now: Moment, executor: &Executor) -> Result<Self> {
         Ok(OpenWindow {
             id: info.id.clone(),
-            landing: executor.block_on(sink.open(info))?,
+            writer: executor.block_on(sink.open(info))?,
             counts: Counts::default(),
             records_of: BTreeMap::new(),
             byte_count: 0,
@@ -42,7 +45,7 @@ impl OpenWindow {
 
     /// Appends rows of one partition and counts them.
     pub(super) fn append(&mut self, rows: &LoadedRows, executor: &Executor) -> Result<()> {
-        executor.block_on(self.landing.append(rows))?;
+        executor.block_on(self.writer.append(rows))?;
         let record_count = rows.rows.num_rows() as u64;
         self.counts.record_count += record_count;
         self.counts.quarantined_count += rows.quarantined_count;
@@ -53,12 +56,14 @@ impl OpenWindow {
 
     /// Begins the commit, beside whatever comes next.
     pub(super) fn commit(self, ranges: OffsetRanges, executor: &Executor) -> InFlight {
-        let (landing, to_land) = (self.landing, ranges.clone());
+        let (writer, to_land) = (self.writer, ranges.clone());
         let outcome = executor.spawn(async move {
-            failpoint::pass("commit_begun")?;
-            landing.commit(&to_land).await
+            match failpoint::pass("commit_begun") {
+                Ok(()) => writer.commit(&to_land).await,
+                Err(error) => Commit::Unknown(error),
+            }
         });
-        InFlight { id: self.id, ranges, counts: self.counts, outcome }
+        InFlight { id: self.id, ranges, counts: self.counts, records_of: self.records_of, outcome }
     }
 }
 
@@ -67,15 +72,8 @@ pub(super) struct InFlight {
     pub(super) id: WindowId,
     pub(super) ranges: OffsetRanges,
     pub(super) counts: Counts,
+    records_of: BTreeMap<TopicPartition, u64>,
     outcome: Background,
-}
-
-/// How a commit ended, as far as the sink's answer tells.
-pub(super) enum Outcome {
-    /// Yes.
-    Landed(Receipt),
-    /// Unknown, or no: the sink has to be read.
-    Unclear(Error),
 }
 
 impl InFlight {
@@ -84,41 +82,58 @@ impl InFlight {
     }
 
     /// Waits for the commit to end.
-    pub(super) fn wait(&mut self, executor: &Executor) -> Outcome {
-        match self.outcome.wait(executor) {
-            Ok(receipt) => Outcome::Landed(receipt),
-            Err(error) => Outcome::Unclear(error),
-        }
+    pub(super) fn wait(&mut self, executor: &Executor) -> Commit {
+        self.outcome.wait(executor)
     }
 
     /// Decides from what the sink holds now. `Ok(true)`: it was ours, and all of it landed. `Ok(false)`: some or all of
     /// it did not, and reading again from the sink's positions mends it.
     ///
     /// # Errors
-    /// `Conflict` where another writer landed at one of its positions.
-    pub(super) fn resolve(&self, stored: &BTreeMap<TopicPartition, LandedPosition>) -> Result<bool> {
+    /// `Conflict` where another writer landed at one of its positions; those of the sink's reader where it has to be asked.
+    pub(super) fn resolve(&self, sink: &dyn Sink, executor: &Executor) -> Result<bool> {
+        let partitions: Vec<_> = self.ranges.iter().map(|(partition, _)| partition.clone()).collect();
+        let stored = executor.block_on(sink.positions(&partitions))?;
         let mut all_landed = true;
         for (partition, range) in self.ranges.iter() {
-            match stored.get(partition) {
-                Some(stored) if stored.position == range.end() && stored.window.as_ref() == Some(&self.id) => {}
-                Some(stored) if stored.position == range.start() => all_landed = false,
-                None => all_landed = false,
-                Some(stored) => {
-                    return Err(Error::new(
-                        ErrorKind::Conflict,
-                        format!(
-                            "land window {}: {partition} {range} was overtaken, the landing is at {} by window {}",
-                            self.id,
-                            stored.position,
-                            stored.window.as_ref().map_or("none", WindowId::as_str)
-                        ),
-                    )
-                    .with_help(
-                        "another loader lands the same topic here; nothing of this window was lost or landed twice",
-                    ));
-                }
+            let Some(stored) = stored.get(partition).filter(|stored| stored.position != range.start()) else {
+                all_landed = false;
+                continue;
+            };
+            let is_ours = stored.position == range.end()
+                && match &stored.brought_by {
+                    BroughtBy::Window(id) => *id == self.id,
+                    BroughtBy::Forgotten => executor.block_on(self.has_rows_of(sink, partition, *range))?,
+                    BroughtBy::Claim => false,
+                };
+            if !is_ours {
+                return Err(self.overtaken(partition, *range, stored));
             }
         }
         Ok(all_landed)
+    }
+
+    /// Whether the sink has as many rows of a range as this window has: whoever landed them, they are the log's records.
+    async fn has_rows_of(&self, sink: &dyn Sink, of: &TopicPartition, range: OffsetRange) -> Result<bool> {
+        let mut rows = reader::rows(sink.reader(), of, range, Some(Vec::new())).await?;
+        let mut count = 0;
+        while let Some(rows) = rows.try_next().await? {
+            count += rows.num_rows() as u64;
+        }
+        Ok(count == self.records_of.get(of).copied().unwrap_or_default())
+    }
+
+    fn overtaken(&self, of: &TopicPartition, range: OffsetRange, stored: &LandedPosition) -> Error {
+        let by = match &stored.brought_by {
+            BroughtBy::Window(id) => format!("window {id}"),
+            BroughtBy::Claim => "a claim".to_owned(),
+            BroughtBy::Forgotten => "a window that is not known".to_owned(),
+        };
+        let message = format!(
+            "land window {}: {of} {range} was overtaken, the landing is at {} by {by}",
+            self.id, stored.position
+        );
+        Error::new(ErrorKind::Conflict, message)
+            .with_help("another loader lands the same topic here; nothing of this window was lost or landed twice")
     }
 }

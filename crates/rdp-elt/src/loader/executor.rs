@@ -6,8 +6,8 @@ use std::future::Future;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
-use crate::error::{Error, Result};
-use crate::sink::Receipt;
+use crate::error::Error;
+use crate::sink::Commit;
 
 /// Runs what a sink does.
 #[derive(Clone)]
@@ -21,9 +21,9 @@ pub(super) enum Executor {
 
 /// A commit that goes on beside the lane.
 pub(super) enum Background {
-    Task(JoinHandle<Result<Receipt>>),
+    Task(JoinHandle<Commit>),
     #[cfg(test)]
-    Steps(steps::Steps<Result<Receipt>>),
+    Steps(steps::Steps<Commit>),
 }
 
 impl Executor {
@@ -37,7 +37,7 @@ impl Executor {
     }
 
     /// Starts a commit beside whatever comes next.
-    pub(super) fn spawn(&self, commit: impl Future<Output = Result<Receipt>> + Send + 'static) -> Background {
+    pub(super) fn spawn(&self, commit: impl Future<Output = Commit> + Send + 'static) -> Background {
         match self {
             Executor::Runtime(runtime) => Background::Task(runtime.spawn(commit)),
             #[cfg(test)]
@@ -56,11 +56,11 @@ impl Background {
     }
 
     /// Waits for its end.
-    pub(super) fn wait(&mut self, executor: &Executor) -> Result<Receipt> {
+    pub(super) fn wait(&mut self, executor: &Executor) -> Commit {
         match self {
             Background::Task(task) => {
                 let ended = executor.block_on(task);
-                ended.unwrap_or_else(|cause| Err(Error::internal("commit a window").with_source(cause)))
+                ended.unwrap_or_else(|cause| Commit::Unknown(Error::internal("commit a window").with_source(cause)))
             }
             #[cfg(test)]
             Background::Steps(steps) => executor.block_on(std::future::poll_fn(|_| steps.poll())),

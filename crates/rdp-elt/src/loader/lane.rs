@@ -1,4 +1,4 @@
-//! A lane: one consumer with its load and its open landing on one thread.
+//! A lane: one consumer with its load and its open window on one thread.
 //!
 //! Each turn polls a slice, loads it and appends it while it is hot in the cache; a full window is committed beside the
 //! next one. Whatever goes wrong ends in the same place: the open window is given up, the sink is asked how far it has
@@ -26,7 +26,7 @@ use crate::failpoint;
 use crate::kafka::{
     Consumer, Fetcher, KafkaConsumerBuilder, NativeConsumer, Place, Polled, Rebalance, Slice, WindowEnd,
 };
-use crate::load::RecordLoader;
+use crate::load::RecordLoaders;
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::{WindowId, WindowInfo};
 
@@ -40,7 +40,7 @@ pub(super) struct Lane<F: Fetcher = NativeConsumer> {
     consumer: Consumer<F>,
     /// Makes another consumer, where this one does not find back to the brokers.
     open: Open<F>,
-    loading: RecordLoader,
+    loading: RecordLoaders,
     window: Option<OpenWindow>,
     in_flight: Option<InFlight>,
     /// Where the open window's ranges start: behind what landed and what is in flight.
@@ -118,7 +118,7 @@ impl<F: Fetcher> Lane<F> {
         };
         let mut lane = Lane {
             number,
-            loading: RecordLoader::new(&run.load)?,
+            loading: RecordLoaders::new(&run.load)?,
             patience: run.patience(),
             landing_patience: run.patience(),
             in_group,
@@ -295,7 +295,8 @@ impl<F: Fetcher> Lane<F> {
             };
             // The window stays out of its place until it has taken the whole slice: half a slice is never committed.
             for group in &slice.groups {
-                let mut rows = self.loading.load(&group.partition, &mut slice.records(group))?;
+                let mut rows =
+                    self.loading.of(&group.partition.topic).load(&group.partition, &mut slice.records(group))?;
                 rows.newest = slice.newest(group);
                 window.append(&rows, &self.executor)?;
             }
@@ -325,7 +326,7 @@ impl<F: Fetcher> Lane<F> {
         if window.byte_count >= limits.max_bytes {
             return Some(WindowEnd::Bytes);
         }
-        if window.landing.memory_bytes() >= self.run.options.memory_bytes / 2 / self.run.options.lanes.max(1) {
+        if window.writer.memory_bytes() >= self.run.options.budget().window_bytes() {
             return Some(WindowEnd::Memory);
         }
         (self.run.clock.since(window.opened_at) >= limits.max_wait).then_some(WindowEnd::Wait)
@@ -391,7 +392,7 @@ impl<F: Fetcher> Lane<F> {
 
     fn discard(&mut self) {
         if let Some(window) = self.window.take() {
-            self.executor.block_on(window.landing.discard());
+            self.executor.block_on(window.writer.discard());
         }
     }
 

@@ -4,63 +4,25 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
-use std::thread::{self, Thread};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use super::run::Run;
+use super::verdict::Verdict;
 use super::{LoadEvent, TELL_AFTER, TELL_EVERY, source};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::Survey;
-use crate::offset::{Positions, TopicPartition};
+use crate::offset::TopicPartition;
 
-/// The running lookout; it ends when this is dropped.
-#[derive(Debug)]
-pub(super) struct Lookout(Thread);
-
-/// Why a lookout ends the run.
-#[derive(Debug)]
-pub(super) enum Verdict {
-    /// The cluster does not have these topics any more.
-    Gone(BTreeSet<Arc<str>>),
-    /// A topic is not the one that it was.
-    Changed(Error),
-    /// The cluster has given neither an answer nor a record for as long as the options are patient.
-    Silent(Error),
-}
-
-impl Verdict {
-    /// The run's error, told once its lanes have ended and have landed what they land.
-    pub(super) fn into_error(self, landed: &Positions) -> Error {
-        match self {
-            Verdict::Gone(topics) => source::gone(&topics, landed),
-            Verdict::Changed(error) | Verdict::Silent(error) => error,
-        }
-    }
-}
-
-impl Lookout {
-    /// Starts looking, every `period` from now on, for as long as the run lives.
-    pub(super) fn start(run: &Arc<Run>, period: Duration) -> Result<Self> {
-        let weak = Arc::downgrade(run);
-        let started = thread::Builder::new().name("rdp-lookout".to_owned()).spawn(move || keep(&weak, period));
-        match started {
-            // Not joined: it may be waiting for a broker's answer, and nobody waits for its own.
-            Ok(thread) => Ok(Lookout(thread.thread().clone())),
-            Err(cause) => Err(Error::unavailable("start the lookout").with_source(cause)),
-        }
-    }
-
-    /// Asks for a look soon: a lane was told that a topic is missing.
-    pub(super) fn nudge(&self) {
-        self.0.unpark();
-    }
-}
-
-impl Drop for Lookout {
-    fn drop(&mut self) {
-        self.0.unpark();
-    }
+/// Starts looking, every `period` from now on, for as long as the run lives.
+pub(super) fn start(run: &Arc<Run>, period: Duration) -> Result<()> {
+    let weak = Arc::downgrade(run);
+    let started = thread::Builder::new().name("rdp-lookout".to_owned()).spawn(move || keep(&weak, period));
+    // Not joined: it may be waiting for a broker's answer, and nobody waits for its own.
+    let thread = started.map_err(|cause| Error::unavailable("start the lookout").with_source(cause))?;
+    run.is_watched_by(thread.thread().clone());
+    Ok(())
 }
 
 fn keep(run: &Weak<Run>, period: Duration) {

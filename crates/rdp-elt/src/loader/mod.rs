@@ -1,6 +1,6 @@
-//! The whole extract-and-load engine: poll a window, load it, append it to a landing, commit.
+//! The whole extract-and-load engine: poll a window, load it, append its rows to a sink, commit.
 //!
-//! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open landing on one
+//! [`Loader`] starts lanes and waits for them. A lane ([`lane`]) is one consumer with its load and its open window on one
 //! thread; lanes share nothing but what they look up ([`source`]) and how far the run has come ([`run`]). Beside them a
 //! [`lookout`] sees what no lane does: topics that went or were made anew, and partitions that came. Retries live here and
 //! nowhere else. What they ask of a cluster and of a runtime stands behind seams ([`brokers`], [`executor`]), so that a seed
@@ -8,6 +8,7 @@
 //! [`outlook`] begins the same way and reads nothing.
 
 mod brokers;
+mod budget;
 mod commit;
 mod deal;
 mod executor;
@@ -19,6 +20,7 @@ mod run;
 #[cfg(test)]
 mod simulation;
 mod source;
+mod verdict;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -30,9 +32,9 @@ use tokio::sync::oneshot;
 use self::executor::Executor;
 use self::lane::Lane;
 use self::run::Run;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
-use crate::load::LoadOptions;
+use crate::load::LoadPlan;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
 
@@ -126,6 +128,8 @@ pub enum LoadEvent {
     },
     /// Something is unavailable and is tried again.
     Retrying {
+        /// What kind of thing went wrong.
+        kind: ErrorKind,
         /// What went wrong.
         error: String,
         /// How long it waits before the next try.
@@ -165,7 +169,7 @@ pub struct LoadReport {
 /// Lands topics in a sink, exactly once.
 pub struct Loader {
     source: KafkaConsumerBuilder,
-    load: LoadOptions,
+    load: LoadPlan,
     sink: Arc<dyn Sink>,
     limits: WindowLimits,
     options: LoaderOptions,
@@ -173,11 +177,12 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader from a source, through a load, into a sink. Cheap: nothing is opened yet.
-    pub fn new(source: KafkaConsumerBuilder, load: LoadOptions, sink: Arc<dyn Sink>) -> Self {
+    /// A loader from a source, through a load (one for all topics, or a [`LoadPlan`] by topic), into a sink. Cheap: nothing
+    /// is opened yet.
+    pub fn new(source: KafkaConsumerBuilder, load: impl Into<LoadPlan>, sink: Arc<dyn Sink>) -> Self {
         Loader {
             source,
-            load,
+            load: load.into(),
             sink,
             limits: WindowLimits::default(),
             options: LoaderOptions::default(),
@@ -208,18 +213,32 @@ impl Loader {
 
     /// Runs until the end that `until` names, or until `shutdown` asks for it.
     ///
+    /// A bounded run looks at its topics again before it ends, and reads partitions that it did not know as well: a broker that
+    /// has just started may not know all of them.
+    ///
     /// Needs a Tokio runtime with time enabled. Each lane is a thread of its own; commits run on the runtime.
     ///
     /// # Errors
     /// The first error of a lane that waiting does not mend, or `SourceChanged` where a topic was deleted or made anew.
     /// What was not committed by then has not landed.
     pub async fn run(&self, until: Until, shutdown: &Shutdown) -> Result<LoadReport> {
-        let run = Arc::new(Run::open(self, until, shutdown).await?);
+        let mut report = LoadReport::default();
+        loop {
+            let run = Arc::new(Run::open(self, until, shutdown).await?);
+            report.add(self.run_lanes(&run).await?);
+            if until != Until::LogEnd || shutdown.is_requested() || !run.overlooked_some().await? {
+                return Ok(report);
+            }
+            tracing::info!("there are partitions that the run did not know: they are read as well");
+        }
+    }
+
+    async fn run_lanes(&self, run: &Arc<Run>) -> Result<LoadReport> {
         let lanes = run.share_out(self.options.lanes);
-        run.keep_lookout()?;
+        lookout::start(run, run.look_every())?;
         let mut ended = Vec::new();
         for (number, source) in lanes.into_iter().enumerate() {
-            ended.push(start_lane(number, source, &run)?);
+            ended.push(start_lane(number, source, run)?);
         }
         let mut report = LoadReport::default();
         let mut first_error = None;

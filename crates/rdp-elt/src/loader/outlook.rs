@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use tokio::runtime::Handle;
 
@@ -12,7 +13,8 @@ use super::run::builder_of;
 use super::source::Source;
 use crate::error::{Error, Result};
 use crate::offset::{Positions, TopicPartition};
-use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Sink, WindowInfo};
+use crate::reader::Reader;
+use crate::sink::{BroughtBy, Claim, Claimed, LandedPosition, Sink, WindowInfo, WindowWriter};
 
 /// Where a run would begin and end, as of now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,10 +35,11 @@ impl Loader {
     pub fn foresee(&self) -> Result<Outlook> {
         let executor = Executor::Runtime(Handle::current());
         let beside = Arc::new(Beside { sink: self.sink.clone(), claims: Mutex::default() });
-        let source = Source::connect(&builder_of(self), beside, self.options.give_up_after)?;
+        let source = Source::connect(&builder_of(self), beside, self.load.clone(), self.options.give_up_after)?;
         let present = source.partitions()?;
         let ends = source.log_ends(&present)?;
         let starts = source.starts(&present, &executor)?;
+        source.check_whole(&present, &executor)?;
         let starts = starts.into_iter().map(|(partition, start)| (partition, start.place.position)).collect();
         Ok(Outlook { starts, ends })
     }
@@ -54,6 +57,10 @@ impl Sink for Beside {
         self.sink.describe()
     }
 
+    async fn prepare(&self, topic: &str, columns: &SchemaRef) -> Result<()> {
+        self.sink.prepare(topic, columns).await
+    }
+
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let mut positions = self.sink.positions(of).await?;
         let claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
@@ -69,7 +76,7 @@ impl Sink for Beside {
             let source = claim.source.clone();
             claims.entry(TopicPartition::new(claim.topic.clone(), *partition)).or_insert(LandedPosition {
                 position: *start,
-                window: None,
+                brought_by: BroughtBy::Claim,
                 source,
                 newest: None,
             });
@@ -81,23 +88,11 @@ impl Sink for Beside {
         self.sink.claimed(topic).await
     }
 
-    async fn open(&self, _window: &WindowInfo) -> Result<Box<dyn Landing>> {
-        Err(Error::internal("open a landing: an outlook lands nothing"))
+    async fn open(&self, _window: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
+        Err(Error::internal("open a window: an outlook lands nothing"))
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        self.sink.ledger(topic).await
-    }
-
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        self.sink.landed_rows(entry).await
-    }
-
-    async fn topics(&self) -> Result<Vec<String>> {
-        self.sink.topics().await
-    }
-
-    async fn strays(&self) -> Result<Vec<String>> {
-        self.sink.strays().await
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.sink.reader()
     }
 }

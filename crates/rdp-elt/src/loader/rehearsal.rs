@@ -9,10 +9,11 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::budget::Budget;
 use super::{LoaderOptions, Shutdown, TELL_AFTER, TELL_EVERY};
 use crate::error::{Error, Result};
 use crate::kafka::{Cluster, Consumer, KafkaConsumerBuilder, Place, Polled, Rebalance, Slice};
-use crate::load::{LoadOptions, RecordLoader};
+use crate::load::{LoadPlan, RecordLoaders};
 use crate::offset::{Positions, TopicPartition};
 
 /// How far a [`Rehearsal`] takes each record.
@@ -42,7 +43,7 @@ pub enum RehearsalStage {
 #[derive(Debug, Clone)]
 pub struct Rehearsal {
     source: KafkaConsumerBuilder,
-    load: LoadOptions,
+    load: LoadPlan,
     options: LoaderOptions,
 }
 
@@ -59,8 +60,8 @@ pub struct RehearsalReport {
 
 impl Rehearsal {
     /// A rehearsal of a source and a load. Cheap: nothing is opened yet. The source's group is left out.
-    pub fn new(source: KafkaConsumerBuilder, load: LoadOptions) -> Self {
-        Rehearsal { source: source.without_group(), load, options: LoaderOptions::default() }
+    pub fn new(source: KafkaConsumerBuilder, load: impl Into<LoadPlan>) -> Self {
+        Rehearsal { source: source.without_group(), load: load.into(), options: LoaderOptions::default() }
     }
 
     /// Reads with as many lanes and as much memory as a loader with these options.
@@ -78,7 +79,11 @@ impl Rehearsal {
     /// default for 30 s. Nothing is tried again from the start: half a reading measures nothing.
     pub fn run(&self, stage: RehearsalStage, shutdown: &Shutdown) -> Result<RehearsalReport> {
         let lane_count = NonZeroUsize::new(self.options.lanes).map_or(1, NonZeroUsize::get);
-        let source = self.source.clone().with_end_events().with_share_of(self.options.memory_bytes, lane_count);
+        let source = self
+            .source
+            .clone()
+            .with_end_events()
+            .with_queue_bytes(Budget::of(self.options.memory_bytes, lane_count).queue_bytes());
         let cluster = Cluster::connect(&source)?;
         let partitions = cluster.partitions()?;
         let starts = cluster.start_offsets(&partitions, source.start_position())?;
@@ -114,7 +119,7 @@ impl Rehearsal {
         stage: RehearsalStage,
         shutdown: &Shutdown,
     ) -> Result<RehearsalReport> {
-        let mut loading = RecordLoader::new(&self.load)?;
+        let mut loading = RecordLoaders::new(&self.load)?;
         let mut consumer = Consumer::open(source)?;
         consumer.set_ends(range.ends.clone());
         let give_up_after = self.options.give_up_after.unwrap_or(GIVE_UP_AFTER);
@@ -158,12 +163,12 @@ impl Rehearsal {
 }
 
 impl RehearsalReport {
-    fn take(&mut self, slice: &Slice, stage: RehearsalStage, loading: &mut RecordLoader) -> Result<()> {
+    fn take(&mut self, slice: &Slice, stage: RehearsalStage, loading: &mut RecordLoaders) -> Result<()> {
         self.record_count += slice.record_count as u64;
         self.byte_count += slice.byte_count as u64;
         if stage == RehearsalStage::Load {
             for group in &slice.groups {
-                let rows = loading.load(&group.partition, &mut slice.records(group))?;
+                let rows = loading.of(&group.partition.topic).load(&group.partition, &mut slice.records(group))?;
                 self.quarantined_count += rows.quarantined_count;
             }
         }

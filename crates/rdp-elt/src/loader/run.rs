@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::Thread;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -10,20 +11,20 @@ use tokio::runtime::Handle;
 
 use super::deal::Deal;
 use super::executor::Executor;
-use super::lookout::{Lookout, Verdict};
 use super::source::Source;
+use super::verdict::Verdict;
 use super::{LoadEvent, Loader, LoaderOptions, Shutdown, Until};
 use crate::clock::{Clock, Moment, SystemClock};
 use crate::error::{Error, Result};
 use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
-use crate::load::LoadOptions;
+use crate::load::LoadPlan;
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::Sink;
 
 pub(super) struct Run {
     pub(super) source: Arc<Source>,
     pub(super) sink: Arc<dyn Sink>,
-    pub(super) load: LoadOptions,
+    pub(super) load: LoadPlan,
     pub(super) limits: WindowLimits,
     pub(super) options: LoaderOptions,
     pub(super) shutdown: Shutdown,
@@ -38,7 +39,8 @@ pub(super) struct Run {
     failed: AtomicBool,
     /// Empty where a group deals out.
     deal: Mutex<Deal>,
-    lookout: OnceLock<Lookout>,
+    /// The thread that looks at the cluster beside the lanes.
+    lookout: OnceLock<Thread>,
     verdict: Mutex<Option<Verdict>>,
     topics: Mutex<BTreeSet<String>>,
     /// Where the logs ended when somebody looked last.
@@ -62,20 +64,12 @@ impl Run {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let builder = builder_of(loader);
         let mut patience = Patience::new(&options_of(loader, until), clock.clone());
-        let opened = loop {
+        let opened = patiently(&mut patience, shutdown, &*loader.observer, || {
             let (builder, sink, patient_for) = (builder.clone(), loader.sink.clone(), loader.options.give_up_after);
-            let executor = Executor::Runtime(Handle::current());
-            let opening = tokio::task::spawn_blocking(move || {
-                Opened::of(Source::connect(&builder, sink, patient_for)?, until, &executor)
-            });
-            match opening.await.map_err(|cause| Error::internal("connect to the source").with_source(cause))? {
-                Ok(opened) => break opened,
-                Err(error) => {
-                    let wait = patience.wait(error, shutdown, &*loader.observer)?;
-                    tokio::time::sleep(wait).await;
-                }
-            }
-        };
+            let (load, executor) = (loader.load.clone(), Executor::Runtime(Handle::current()));
+            move || Opened::of(Source::connect(&builder, sink, load, patient_for)?, until, &executor)
+        })
+        .await?;
         Ok(Self::new(loader, until, shutdown, clock, opened))
     }
 
@@ -110,6 +104,17 @@ impl Run {
             topics: Mutex::new(topics),
             log_ends: Mutex::default(),
         }
+    }
+
+    /// Whether the topics have partitions now that the run did not know. Tries again as long as the brokers cannot be reached.
+    pub(super) async fn overlooked_some(&self) -> Result<bool> {
+        let mut patience = self.patience();
+        let now = patiently(&mut patience, &self.shutdown, &*self.observer, || {
+            let source = self.source.clone();
+            move || source.partitions()
+        })
+        .await?;
+        Ok(now.iter().any(|partition| !self.present.contains(partition)))
     }
 
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
@@ -169,17 +174,20 @@ impl Run {
         self.builder.group().is_some()
     }
 
-    /// Starts to look at the cluster beside the lanes.
-    pub(super) fn keep_lookout(self: &Arc<Self>) -> Result<()> {
-        let lookout = Lookout::start(self, self.builder.metadata_interval().min(LOOK_EVERY))?;
-        self.lookout.get_or_init(|| lookout);
-        Ok(())
+    /// How often the cluster is to be looked at beside the lanes.
+    pub(super) fn look_every(&self) -> Duration {
+        self.builder.metadata_interval().min(LOOK_EVERY)
     }
 
-    /// Asks the lookout for a look soon.
+    /// Notes who looks at it.
+    pub(super) fn is_watched_by(&self, lookout: Thread) {
+        self.lookout.get_or_init(|| lookout);
+    }
+
+    /// Asks the lookout for a look soon: a lane was told that a topic is missing.
     pub(super) fn nudge_lookout(&self) {
         if let Some(lookout) = self.lookout.get() {
-            lookout.nudge();
+            lookout.unpark();
         }
     }
 
@@ -284,6 +292,13 @@ impl Run {
     }
 }
 
+impl Drop for Run {
+    /// The lookout ends with the run, and notices when it looks up.
+    fn drop(&mut self) {
+        self.nudge_lookout();
+    }
+}
+
 /// What is found out before a run begins.
 pub(super) struct Opened {
     source: Source,
@@ -299,16 +314,37 @@ impl Opened {
         // A source that is not the one that was landed stops the run even where there is nothing to read; and where reading
         // begins is in the sink before anything is read.
         let starts = source.starts(&present, executor)?;
+        source.check_whole(&present, executor)?;
         source.begin(&present);
         let landed = starts.into_iter().map(|(partition, start)| (partition, start.landed)).collect();
         Ok(Opened { source, present, ends, landed })
     }
 }
 
+/// Asks brokers, which blocks, again and again as long as they cannot be reached.
+async fn patiently<T, Q>(
+    patience: &mut Patience,
+    shutdown: &Shutdown,
+    observer: &(dyn Fn(LoadEvent) + Send + Sync),
+    mut question: impl FnMut() -> Q,
+) -> Result<T>
+where
+    Q: FnOnce() -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    loop {
+        let asked = tokio::task::spawn_blocking(question());
+        match asked.await.map_err(|cause| Error::internal("ask the source").with_source(cause))? {
+            Ok(answer) => return Ok(answer),
+            Err(error) => tokio::time::sleep(patience.wait(error, shutdown, observer)?).await,
+        }
+    }
+}
+
 /// Leaves room for the open landing and for the one that is being committed.
 pub(super) fn builder_of(loader: &Loader) -> KafkaConsumerBuilder {
     // The ends of partitions are asked for in every run: the position steps over markers that no reader sees.
-    loader.source.clone().with_share_of(loader.options.memory_bytes, loader.options.lanes).with_end_events()
+    loader.source.clone().with_queue_bytes(loader.options.budget().queue_bytes()).with_end_events()
 }
 
 fn options_of(loader: &Loader, until: Until) -> LoaderOptions {
@@ -401,7 +437,7 @@ impl Patience {
             wait = wait.min(since.saturating_add(limit).saturating_sub(now).max(Duration::from_millis(1)));
         }
         tracing::debug!(?error, ?wait, "unavailable, trying again");
-        observer(LoadEvent::Retrying { error: error.to_string(), wait });
+        observer(LoadEvent::Retrying { kind: error.kind(), error: error.to_string(), wait });
         Ok(wait)
     }
 }

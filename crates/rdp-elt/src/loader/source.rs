@@ -11,6 +11,7 @@ use crate::failpoint;
 use crate::kafka::{
     Cluster, Isolation, KafkaConsumerBuilder, Notes, Place, StartPosition, Survey, SurveyedTopic, Watermarks,
 };
+use crate::load::LoadPlan;
 use crate::offset::{Positions, TopicPartition};
 use crate::sink::{Claim, LandedPosition, Sink, SourceIdentity, Sources};
 
@@ -19,8 +20,14 @@ pub(super) struct Source {
     sink: Arc<dyn Sink>,
     start: StartPosition,
     isolation: Isolation,
+    /// Whether the run reads some partitions of its topics, and no others.
+    is_of_named_partitions: bool,
     /// The partitions as of the run's start, once it has begun. What comes later is read from the beginning of its log.
     present: Option<BTreeSet<TopicPartition>>,
+    /// What columns landed rows will have.
+    load: LoadPlan,
+    /// The topics that the sink was prepared for.
+    prepared: Mutex<BTreeSet<Arc<str>>>,
     /// Of every topic that was looked at to be read.
     identities: Sources,
     /// What topics' landings are called, as far as was asked; `None` where they have no name.
@@ -44,20 +51,29 @@ impl Source {
     pub(super) fn connect(
         builder: &KafkaConsumerBuilder,
         sink: Arc<dyn Sink>,
+        load: LoadPlan,
         patience: Option<Duration>,
     ) -> Result<Self> {
         let timeout = patience.map_or(LOOK_UP_TIMEOUT, |patience| patience.clamp(SHORTEST_LOOK_UP, LOOK_UP_TIMEOUT));
         let cluster = Cluster::connect_within(builder, timeout)?;
-        Ok(Self::new(Box::new(cluster), builder, sink))
+        Ok(Self::new(Box::new(cluster), builder, sink, load))
     }
 
-    pub(super) fn new(brokers: Box<dyn Brokers>, builder: &KafkaConsumerBuilder, sink: Arc<dyn Sink>) -> Self {
+    pub(super) fn new(
+        brokers: Box<dyn Brokers>,
+        builder: &KafkaConsumerBuilder,
+        sink: Arc<dyn Sink>,
+        load: LoadPlan,
+    ) -> Self {
         Source {
             brokers,
             sink,
             start: builder.start_position().clone(),
             isolation: builder.isolation_level(),
+            is_of_named_partitions: builder.assigned_partitions().is_some(),
             present: None,
+            load,
+            prepared: Mutex::default(),
             identities: Sources::new(),
             landing_ids: Mutex::default(),
         }
@@ -88,11 +104,12 @@ impl Source {
     ///
     /// # Errors
     /// `SourceChanged` where retention overtook a position, where it lies beyond the log's end, or where the topic is
-    /// not the one that was landed before.
+    /// not the one that was landed before; `Schema` where what lands does not fit what has landed.
     pub(super) fn starts(&self, of: &[TopicPartition], executor: &Executor) -> Result<Starts> {
         let mut held = executor.block_on(self.sink.positions(of))?;
         failpoint::pass("positions_read")?;
         let topics = self.look_up(of)?;
+        self.prepare(topics.keys(), executor)?;
         let unknown: Vec<_> = of.iter().filter(|partition| !held.contains_key(*partition)).cloned().collect();
         if !unknown.is_empty() {
             self.claim(&unknown, &topics, executor)?;
@@ -111,6 +128,18 @@ impl Source {
             starts.insert(partition.clone(), self.start_of(partition, held, *log)?);
         }
         Ok(starts)
+    }
+
+    /// Has the sink prepared for each of these topics, once.
+    fn prepare<'a>(&self, topics: impl Iterator<Item = &'a Arc<str>>, executor: &Executor) -> Result<()> {
+        for topic in topics {
+            let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+            if !prepared.contains(topic) {
+                executor.block_on(self.sink.prepare(topic, &self.load.columns(topic)?))?;
+                prepared.insert(topic.clone());
+            }
+        }
+        Ok(())
     }
 
     /// Says what became of a partition that cannot be read on at `position`, by what the client says in `error`. `is_outside`:
@@ -134,7 +163,7 @@ impl Source {
             tracing::warn!(%partition, position, %error, "the client left the log: it is read again from where it landed");
             return Ok(());
         }
-        let has_landed = executor.block_on(self.sink.positions(&of))?.values().any(|held| held.window.is_some());
+        let has_landed = executor.block_on(self.sink.positions(&of))?.values().any(|held| held.has_landed());
         if !has_landed && self.start == StartPosition::Earliest {
             tracing::warn!(%partition, position, %error, "nothing of it has landed: reading begins at what is left");
             return Ok(());
@@ -177,6 +206,30 @@ impl Source {
         for (partition, end) in ends.iter() {
             if let Some(log) = logs.get(partition).filter(|log| log.high < end) {
                 return Err(beyond_the_end(partition, end, *log));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes sure that the cluster tells of every partition that the sink knows: a topic never has fewer than it had. A broker
+    /// that has just started may not know all of them.
+    ///
+    /// # Errors
+    /// `Unavailable` where it does not.
+    pub(super) fn check_whole(&self, present: &[TopicPartition], executor: &Executor) -> Result<()> {
+        if self.is_of_named_partitions {
+            return Ok(());
+        }
+        let present: BTreeSet<_> = present.iter().collect();
+        let topics: BTreeSet<_> = present.iter().map(|partition| &partition.topic).collect();
+        for topic in topics {
+            let known = executor.block_on(self.sink.claimed(topic))?.starts;
+            let mut known = known.into_keys().map(|partition| TopicPartition::new(topic.clone(), partition));
+            if let Some(missing) = known.find(|partition| !present.contains(partition)) {
+                let doing = "list partitions: the cluster does not tell of all that the landing has";
+                return Err(Error::unavailable(format!("{doing}, {missing} is missing")).with_help(
+                    "check that all brokers run, and that the topic was not made anew with fewer partitions",
+                ));
             }
         }
         Ok(())
@@ -259,7 +312,7 @@ impl Source {
         let mut place = Place { position: landed, newest: held.newest };
         if landed < log.low {
             // From the earliest on is from what is left, as long as nothing has landed that it would have to follow.
-            if held.window.is_some() || self.start != StartPosition::Earliest {
+            if held.has_landed() || self.start != StartPosition::Earliest {
                 return Err(overtaken(partition, landed, log));
             }
             tracing::warn!(%partition, claimed = landed, low = log.low, "retention was quicker: reading begins at what is left");

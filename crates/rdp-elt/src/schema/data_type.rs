@@ -99,6 +99,46 @@ impl DataType {
     }
 }
 
+impl DataType {
+    /// What lands as this Arrow type; `None` for one that nothing lands as. Text and JSON are both text there, and a second
+    /// is a thousand milliseconds.
+    pub(crate) fn from_arrow(arrow: &ArrowType) -> Option<Self> {
+        Some(match arrow {
+            ArrowType::Boolean => DataType::Bool,
+            ArrowType::Int8 => DataType::Int8,
+            ArrowType::Int16 => DataType::Int16,
+            ArrowType::Int32 => DataType::Int32,
+            ArrowType::Int64 => DataType::Int64,
+            ArrowType::UInt8 => DataType::Uint8,
+            ArrowType::UInt16 => DataType::Uint16,
+            ArrowType::UInt32 => DataType::Uint32,
+            ArrowType::UInt64 => DataType::Uint64,
+            ArrowType::Float32 => DataType::Float32,
+            ArrowType::Float64 => DataType::Float64,
+            ArrowType::Decimal128(precision, scale) => {
+                DataType::Decimal { precision: *precision, scale: u8::try_from(*scale).ok()? }
+            }
+            ArrowType::Utf8 | ArrowType::LargeUtf8 | ArrowType::Utf8View => DataType::Utf8,
+            ArrowType::Binary | ArrowType::LargeBinary | ArrowType::BinaryView => DataType::Binary,
+            ArrowType::Date32 => DataType::Date,
+            ArrowType::Timestamp(unit, zone) => DataType::Timestamp { unit: *unit, utc: zone.is_some() },
+            ArrowType::List(item) | ArrowType::LargeList(item) => {
+                DataType::List(Box::new(Self::from_arrow(item.data_type())?))
+            }
+            ArrowType::Struct(members) => {
+                let members =
+                    members.iter().map(|member| Some((member.name().clone(), Self::from_arrow(member.data_type())?)));
+                DataType::Struct(members.collect::<Option<_>>()?)
+            }
+            ArrowType::Map(entries, _) => match entries.data_type() {
+                ArrowType::Struct(entry) => DataType::Map(Box::new(Self::from_arrow(entry.get(1)?.data_type())?)),
+                _ => return None,
+            },
+            _ => return None,
+        })
+    }
+}
+
 /// A struct's members as Arrow fields.
 pub(crate) fn member_fields(members: &[(String, DataType)]) -> Fields {
     members.iter().map(|(name, data_type)| ArrowField::new(name, data_type.to_arrow(), true)).collect()

@@ -10,18 +10,21 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayBuilder, BinaryBuilder};
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray, StringBuilder,
-    StructBuilder, TimestampMillisecondArray,
+    ArrayRef, AsArray, BinaryArray, BooleanArray, Int32Array, Int64Array, ListBuilder, RecordBatch, StringArray,
+    StringBuilder, StructBuilder, TimestampMillisecondArray,
 };
-use arrow::datatypes::{DataType, Field, Fields};
+use arrow::datatypes::{DataType, Field, Fields, Int64Type, Schema, SchemaRef};
+use futures::stream::TryStreamExt;
 
 use super::{
-    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity,
-    Sources, WindowId, WindowInfo,
+    BroughtBy, Claim, Claimed, Commit, LandedPosition, LedgerEntry, Receipt, RecordMark, Sink, SourceIdentity, Sources,
+    WindowId, WindowInfo, WindowWriter,
 };
 use crate::error::{ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+use crate::reader::{self, commits_of};
+use crate::schema::KAFKA_OFFSET;
 
 /// Runs every check. `open` opens a sink at a place: a new name is a place where nothing has landed, the same name twice is
 /// the same place opened by a second instance.
@@ -64,6 +67,8 @@ where
     marks(fact, &*open("marks").await, &*open("marks").await).await;
     let fact = "a topic that is noted while a window is open lands with its identity, and none lands without";
     noted_later(fact, &*open("noted_later").await).await;
+    let fact = "columns may come, go and widen between two runs, and no other change lands";
+    prepared(fact, &*open("prepared").await, &*open("prepared").await).await;
     for round in 0..ROUNDS {
         let place = format!("claim_race_{round}");
         claim_race([open(&place).await, open(&place).await, open(&place).await], round).await;
@@ -82,7 +87,20 @@ where
 pub async fn land(sink: &dyn Sink, partition: &TopicPartition, offsets: Range<i64>) -> Result<Receipt> {
     let mut landing = sink.open(&window()).await?;
     landing.append(&rows(partition, &offsets.clone().collect::<Vec<_>>())).await?;
-    landing.commit(&OffsetRanges::from_iter([(partition.clone(), range(offsets))])).await
+    landing.commit(&OffsetRanges::from_iter([(partition.clone(), range(offsets))])).await.landed()
+}
+
+/// The offsets of a commit's rows, read back.
+///
+/// # Errors
+/// Those of the sink's reader.
+pub async fn offsets_of(sink: &dyn Sink, commit: &LedgerEntry) -> Result<Vec<i64>> {
+    let rows: Vec<RecordBatch> = sink.reader().rows_of(commit, None).await?.try_collect().await?;
+    Ok(rows.iter().flat_map(offsets_in).collect())
+}
+
+fn offsets_in(rows: &RecordBatch) -> Vec<i64> {
+    rows[KAFKA_OFFSET].as_primitive::<Int64Type>().values().to_vec()
 }
 
 /// A window of a name of its own, over a source that is the same for every topic.
@@ -161,7 +179,8 @@ async fn position_moves(fact: &str, sink: &dyn Sink) {
     let receipt = commit(fact, landing, [(orders(0), 5..10)]).await;
 
     assert_eq!(receipt.positions.position(&orders(0)), Some(10), "{fact}: the receipt says so");
-    let landed = LandedPosition { position: 10, window: Some(window.id), source: source(), newest: None };
+    let landed =
+        LandedPosition { position: 10, brought_by: BroughtBy::Window(window.id), source: source(), newest: None };
     let found = positions(fact, sink, &[orders(0), orders(1)]).await;
     assert_eq!(found, BTreeMap::from([(orders(0), landed)]), "{fact}");
 }
@@ -247,7 +266,9 @@ async fn two_landings(fact: &str, sink: &dyn Sink) {
     append(fact, &mut *slow, &rows(&orders(0), &[3, 4])).await;
     append(fact, &mut *quick, &rows(&orders(0), &[3, 4, 5])).await;
     commit(fact, quick, [(orders(0), 3..6)]).await;
-    conflicts(fact, "the slower one", slow.commit(&OffsetRanges::from_iter([(orders(0), range(3..5))])).await);
+    let slower = slow.commit(&OffsetRanges::from_iter([(orders(0), range(3..5))])).await;
+    assert!(matches!(slower, Commit::Overtaken(_)), "{fact}: {slower:?}");
+    conflicts(fact, "the slower one", slower.landed());
     let ranges: Vec<_> = ledger(fact, sink).await.iter().map(|entry| entry.range).collect();
     assert_eq!(ranges, [range(0..3), range(3..6)], "{fact}");
 }
@@ -275,6 +296,13 @@ async fn offsets(fact: &str, sink: &dyn Sink) {
     let entries = ledger(fact, sink).await;
     assert_eq!(landed_offsets(fact, sink, &entries[0]).await, [2, 3, 7, 9], "{fact}");
     assert_eq!(landed_offsets(fact, sink, &entries[1]).await, [12, 13], "{fact}");
+
+    let rows = reader::rows(sink.reader(), &orders(0), range(3..13), Some(vec!["id".to_owned()])).await;
+    let rows = rows.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    assert!(rows.iter().all(|rows| rows.num_columns() == 2), "{fact}: of a range, those columns that were asked for");
+    let offsets: Vec<i64> = rows.iter().flat_map(offsets_in).collect();
+    assert_eq!(offsets, [3, 7, 9, 12], "{fact}: of a range over two commits");
 }
 
 async fn reopened(fact: &str, first: &dyn Sink, second: &dyn Sink) {
@@ -336,7 +364,7 @@ async fn known(fact: &str, first: &dyn Sink, second: &dyn Sink, other: &dyn Sink
     let after = known_of(fact, second, TOPICS[0]).await;
     assert_eq!((after.starts, after.landing_id), (BTreeMap::from([(0, 5), (1, 2)]), before.landing_id), "{fact}");
     assert_eq!(topics(fact, second).await, [TOPICS[0]], "{fact}");
-    assert!(first.strays().await.is_ok_and(|strays| strays.is_empty()), "{fact}: and all of it is the sink's");
+    assert!(first.reader().strays().await.is_ok_and(|strays| strays.is_empty()), "{fact}: and all of it is the sink's");
 }
 
 async fn partition_count(fact: &str, sink: &dyn Sink) {
@@ -383,9 +411,35 @@ async fn noted_later(fact: &str, sink: &dyn Sink) {
     let mut landing = open(fact, sink, &WindowInfo { id: WindowId::generate(), sources: Sources::new() }).await;
     append(fact, &mut *landing, &rows(&orders(0), &[2, 3])).await;
     let outcome = landing.commit(&OffsetRanges::from_iter([(orders(0), range(2..4))])).await;
-    let error = outcome.err().unwrap_or_else(|| panic!("{fact}: rows of nobody knows which topic landed"));
+    let error = outcome.landed().err().unwrap_or_else(|| panic!("{fact}: rows of nobody knows which topic landed"));
     assert_eq!(error.kind(), ErrorKind::Internal, "{fact}: {error:?}");
     assert_eq!(ledger(fact, sink).await.len(), 1, "{fact}");
+}
+
+async fn prepared(fact: &str, first: &dyn Sink, second: &dyn Sink) {
+    let landing = rows(&orders(0), &[0, 1]).rows.schema();
+    let with_id = |data_type: DataType| {
+        let is_other = |field: &&Arc<Field>| field.name() != "id";
+        let others = landing.fields().iter().filter(is_other).cloned();
+        Arc::new(Schema::new(others.chain([Arc::new(Field::new("id", data_type, true))]).collect::<Vec<_>>()))
+    };
+    let prepare = async |sink: &dyn Sink, columns: &SchemaRef| sink.prepare(TOPICS[0], columns).await;
+    let utf8 = with_id(DataType::Utf8);
+    prepare(first, &utf8).await.unwrap_or_else(|error| panic!("{fact}: nothing has landed: {error:?}"));
+    land(first, &orders(0), 0..2).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    for sink in [first, second] {
+        prepare(sink, &landing).await.unwrap_or_else(|error| panic!("{fact}: they are the same: {error:?}"));
+        let error = prepare(sink, &utf8).await.err().unwrap_or_else(|| panic!("{fact}: int64 is no text"));
+        assert_eq!(error.kind(), ErrorKind::Schema, "{fact}: {error:?}");
+        assert!(error.message().contains("id") && error.message().contains("int64"), "{fact}: {error:?}");
+        prepare(sink, &with_id(DataType::Int32)).await.expect_err(fact);
+        let others = landing.fields().iter().filter(|field| field.name() != "id").cloned();
+        let added = others.chain([Arc::new(Field::new("other", DataType::Utf8, true))]);
+        let changed = Arc::new(Schema::new(added.collect::<Vec<_>>()));
+        prepare(sink, &changed).await.unwrap_or_else(|error| panic!("{fact}: one went, one came: {error:?}"));
+    }
+    prepare(first, &landing).await.unwrap_or_else(|error| panic!("{fact}: {error:?}"));
+    assert_eq!(topics(fact, first).await, [TOPICS[0]], "{fact}: and preparing for a topic lands nothing of it");
 }
 
 /// Claimers in parallel, each with other starts for some of the partitions.
@@ -451,7 +505,7 @@ async fn together(sinks: &[Arc<dyn Sink>; 3], offsets: impl Fn(usize) -> Range<i
                 let mut landing = sink.open(&window()).await?;
                 landing.append(&rows(&orders(0), &offsets.clone().collect::<Vec<_>>())).await?;
                 start.wait().await;
-                landing.commit(&OffsetRanges::from_iter([(orders(0), range(offsets))])).await
+                landing.commit(&OffsetRanges::from_iter([(orders(0), range(offsets))])).await.landed()
             })
         })
         .collect();
@@ -481,15 +535,11 @@ async fn positions(fact: &str, sink: &dyn Sink, of: &[TopicPartition]) -> BTreeM
 }
 
 async fn ledger(fact: &str, sink: &dyn Sink) -> Vec<LedgerEntry> {
-    sink.ledger(TOPICS[0]).await.unwrap_or_else(|error| panic!("{fact}: ledger: {error:?}"))
+    commits_of(&*sink.reader(), TOPICS[0]).await.unwrap_or_else(|error| panic!("{fact}: ledger: {error:?}"))
 }
 
 async fn topics(fact: &str, sink: &dyn Sink) -> Vec<String> {
-    sink.topics().await.unwrap_or_else(|error| panic!("{fact}: {error:?}"))
-}
-
-async fn landed_rows(fact: &str, sink: &dyn Sink, entry: &LedgerEntry) -> LandedRows {
-    sink.landed_rows(entry).await.unwrap_or_else(|error| panic!("{fact}: rows of {}: {error:?}", entry.range))
+    sink.reader().topics().await.unwrap_or_else(|error| panic!("{fact}: {error:?}"))
 }
 
 async fn known_of(fact: &str, sink: &dyn Sink, topic: &str) -> Claimed {
@@ -497,7 +547,7 @@ async fn known_of(fact: &str, sink: &dyn Sink, topic: &str) -> Claimed {
 }
 
 async fn landed_offsets(fact: &str, sink: &dyn Sink, entry: &LedgerEntry) -> Vec<i64> {
-    landed_rows(fact, sink, entry).await.offsets
+    offsets_of(sink, entry).await.unwrap_or_else(|error| panic!("{fact}: rows of {}: {error:?}", entry.range))
 }
 
 async fn claim(fact: &str, sink: &dyn Sink, claim: Claim) {
@@ -510,24 +560,24 @@ fn claim_of(starts: impl IntoIterator<Item = (i32, i64)>) -> Claim {
 }
 
 fn start(position: i64) -> LandedPosition {
-    LandedPosition { position, window: None, source: source(), newest: None }
+    LandedPosition { position, brought_by: BroughtBy::Claim, source: source(), newest: None }
 }
 
-async fn open(fact: &str, sink: &dyn Sink, window: &WindowInfo) -> Box<dyn Landing> {
+async fn open(fact: &str, sink: &dyn Sink, window: &WindowInfo) -> Box<dyn WindowWriter> {
     sink.open(window).await.unwrap_or_else(|error| panic!("{fact}: open: {error:?}"))
 }
 
-async fn append(fact: &str, landing: &mut dyn Landing, rows: &LoadedRows) {
+async fn append(fact: &str, landing: &mut dyn WindowWriter, rows: &LoadedRows) {
     landing.append(rows).await.unwrap_or_else(|error| panic!("{fact}: append: {error:?}"));
 }
 
 async fn commit(
     fact: &str,
-    landing: Box<dyn Landing>,
+    landing: Box<dyn WindowWriter>,
     ranges: impl IntoIterator<Item = (TopicPartition, Range<i64>)>,
 ) -> Receipt {
     let ranges = ranges.into_iter().map(|(partition, offsets)| (partition, range(offsets))).collect();
-    landing.commit(&ranges).await.unwrap_or_else(|error| panic!("{fact}: commit: {error:?}"))
+    landing.commit(&ranges).await.landed().unwrap_or_else(|error| panic!("{fact}: commit: {error:?}"))
 }
 
 fn range(offsets: Range<i64>) -> OffsetRange {

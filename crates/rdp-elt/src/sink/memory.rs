@@ -5,15 +5,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt};
 
 use super::{
-    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink,
-    SourceIdentity, WindowId, WindowInfo,
+    BroughtBy, Claim, Claimed, Commit, LandedPosition, LedgerEntry, MARK_COMMITS, Receipt, RecordMark, Sink,
+    SourceIdentity, WindowId, WindowInfo, WindowWriter, evolution,
 };
 use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
+use crate::reader::{Ledger, Reader, RowStream, known_ledger};
 
 /// Lands windows in memory. Clones share what has landed.
 #[derive(Clone, Default)]
@@ -27,6 +30,8 @@ pub enum CommitFailure {
     BeforeEffect,
     /// Land everything and then fail as [`Unavailable`](ErrorKind::Unavailable): the outcome that looks like a failure.
     AfterEffect,
+    /// The same, and forget which window it was: positions then say [`Forgotten`](BroughtBy::Forgotten), until the next.
+    Forgotten,
     /// Fail as [`Conflict`](ErrorKind::Conflict); nothing lands.
     Conflict,
 }
@@ -38,6 +43,8 @@ struct Inner {
     partition_counts: BTreeMap<Arc<str>, i32>,
     landing_ids: BTreeMap<Arc<str>, String>,
     failures: VecDeque<CommitFailure>,
+    /// Whether nobody knows which window was the last.
+    forgets: bool,
 }
 
 struct LandedFile {
@@ -45,7 +52,7 @@ struct LandedFile {
     rows: Vec<RecordBatch>,
 }
 
-struct MemoryLanding {
+struct MemoryWindow {
     sink: MemorySink,
     window: WindowInfo,
     pending: BTreeMap<TopicPartition, Pending>,
@@ -95,6 +102,13 @@ impl Sink for MemorySink {
         "memory".to_owned()
     }
 
+    async fn prepare(&self, topic: &str, columns: &SchemaRef) -> Result<()> {
+        let inner = self.lock();
+        let of_topic = inner.partitions.iter().filter(|(partition, _)| &*partition.topic == topic);
+        let newest = of_topic.filter_map(|(_, files)| files.iter().rev().find_map(|file| file.rows.last()));
+        newest.map(RecordBatch::schema).try_for_each(|landed| evolution::check(topic, &landed, "memory", columns))
+    }
+
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         let inner = self.lock();
         Ok(of.iter().filter_map(|partition| Some((partition.clone(), inner.position(partition)?))).collect())
@@ -121,33 +135,51 @@ impl Sink for MemorySink {
         })
     }
 
-    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
         let (pending, memory_bytes) = Default::default();
-        Ok(Box::new(MemoryLanding { sink: self.clone(), window: window.clone(), pending, memory_bytes }))
+        Ok(Box::new(MemoryWindow { sink: self.clone(), window: window.clone(), pending, memory_bytes }))
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        let inner = self.lock();
-        let of_topic = inner.partitions.iter().filter(|(partition, _)| &*partition.topic == topic);
-        Ok(of_topic.flat_map(|(_, files)| files.iter().map(|file| file.entry.clone())).collect())
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(self.clone())
     }
+}
 
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        let inner = self.lock();
-        let files = inner.partitions.get(&entry.topic_partition).map(Vec::as_slice).unwrap_or_default();
-        let Some(file) = files.iter().find(|file| file.entry == *entry) else {
-            let message = format!("read rows of {} {}: no such commit", entry.topic_partition, entry.range);
-            return Err(Error::new(ErrorKind::Data, message));
-        };
-        let mut landed = LandedRows::default();
-        let counted = file.rows.iter().try_for_each(|rows| landed.add(rows));
-        counted.map(|()| landed).ok_or_else(|| Error::internal("landed rows lack a column of every landing"))
-    }
-
+#[async_trait]
+impl Reader for MemorySink {
     async fn topics(&self) -> Result<Vec<String>> {
         let inner = self.lock();
         let named = inner.partitions.keys().chain(inner.claims.keys()).map(|partition| partition.topic.to_string());
         Ok(named.collect::<BTreeSet<_>>().into_iter().collect())
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<Vec<i32>> {
+        let inner = self.lock();
+        let of_topic = inner.partitions.keys().filter(|partition| &*partition.topic == topic);
+        Ok(of_topic.map(|partition| partition.partition).collect())
+    }
+
+    async fn ledger(&self, of: &TopicPartition, from: i64) -> Result<Ledger> {
+        let inner = self.lock();
+        let files = inner.partitions.get(of).map(Vec::as_slice).unwrap_or_default();
+        Ok(known_ledger(files.iter().map(|file| file.entry.clone()).collect(), from))
+    }
+
+    async fn rows_of(&self, commit: &LedgerEntry, columns: Option<&[&str]>) -> Result<RowStream> {
+        let inner = self.lock();
+        let files = inner.partitions.get(&commit.topic_partition).map(Vec::as_slice).unwrap_or_default();
+        let Some(file) = files.iter().find(|file| file.entry == *commit) else {
+            let message = format!("read rows of {} {}: no such commit", commit.topic_partition, commit.range);
+            return Err(Error::new(ErrorKind::Data, message));
+        };
+        let projected = |rows: &RecordBatch| match columns {
+            None => Ok(rows.clone()),
+            Some(columns) => {
+                let places = columns.iter().filter_map(|name| rows.schema().index_of(name).ok()).collect::<Vec<_>>();
+                rows.project(&places).map_err(|error| Error::internal("take columns of rows").with_source(error))
+            }
+        };
+        Ok(stream::iter(file.rows.iter().map(projected).collect::<Vec<_>>()).boxed())
     }
 
     async fn strays(&self) -> Result<Vec<String>> {
@@ -156,7 +188,7 @@ impl Sink for MemorySink {
 }
 
 #[async_trait]
-impl Landing for MemoryLanding {
+impl WindowWriter for MemoryWindow {
     async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
         let pending = self.pending.entry(rows.topic_partition.clone()).or_default();
         pending.rows.push(rows.rows.clone());
@@ -171,8 +203,20 @@ impl Landing for MemoryLanding {
         self.memory_bytes
     }
 
-    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
-        let MemoryLanding { sink, window, mut pending, memory_bytes } = *self;
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Commit {
+        match self.land(ranges) {
+            Ok(receipt) => Commit::Landed(receipt),
+            Err(error) if error.kind() == ErrorKind::Conflict => Commit::Overtaken(error),
+            Err(error) => Commit::Unknown(error),
+        }
+    }
+
+    async fn discard(self: Box<Self>) {}
+}
+
+impl MemoryWindow {
+    fn land(self, ranges: &OffsetRanges) -> Result<Receipt> {
+        let MemoryWindow { sink, window, mut pending, memory_bytes } = self;
         if let Some(partition) =
             pending.keys().find(|partition| ranges.range(partition).is_none_or(|range| range.is_empty()))
         {
@@ -195,13 +239,14 @@ impl Landing for MemoryLanding {
             let rows = pending.remove(partition).unwrap_or_default();
             inner.land(partition, *range, rows, &window)?;
         }
+        inner.forgets = failure == Some(CommitFailure::Forgotten);
         match failure {
-            Some(CommitFailure::AfterEffect) => Err(Error::unavailable("commit in memory: landed, and failed as told")),
+            Some(CommitFailure::AfterEffect | CommitFailure::Forgotten) => {
+                Err(Error::unavailable("commit in memory: landed, and failed as told"))
+            }
             _ => Ok(Receipt { positions: ranges.ends(), landed_bytes: memory_bytes as u64 }),
         }
     }
-
-    async fn discard(self: Box<Self>) {}
 }
 
 impl Inner {
@@ -209,11 +254,15 @@ impl Inner {
         let files = self.partitions.get(of).map(Vec::as_slice).unwrap_or_default();
         let Some(LandedFile { entry, .. }) = files.last() else {
             let (start, source) = self.claims.get(of)?;
-            return Some(LandedPosition { position: *start, window: None, source: source.clone(), newest: None });
+            let (position, source) = (*start, source.clone());
+            return Some(LandedPosition { position, brought_by: BroughtBy::Claim, source, newest: None });
         };
         Some(LandedPosition {
             position: entry.range.end(),
-            window: Some(entry.window.clone()),
+            brought_by: match self.forgets {
+                true => BroughtBy::Forgotten,
+                false => BroughtBy::Window(entry.window.clone()),
+            },
             source: entry.source.clone(),
             newest: files.iter().rev().take(MARK_COMMITS).find_map(|file| file.entry.newest),
         })

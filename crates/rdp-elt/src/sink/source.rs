@@ -3,16 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use serde::{Deserialize, Serialize};
-
-/// Which topic of which cluster the rows come from, so that a topic re-created under the same name is noticed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceIdentity {
-    /// The cluster's id; empty where the broker does not tell.
-    pub cluster_id: String,
-    /// The topic's id (KIP-516); empty where the broker does not tell.
-    pub topic_id: String,
-}
+use crate::ledger::SourceIdentity;
 
 /// The identities of all topics that are read, as they become known.
 ///

@@ -1,35 +1,8 @@
-//! The name of a poll window, and what a sink is told of it.
+//! What a sink is told of a poll window.
 
-use std::fmt;
-use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
-
-use super::{SourceIdentity, Sources};
+use super::Sources;
 use crate::error::{Error, Result};
-
-/// The name of one poll window, unique over all time.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct WindowId(Arc<str>);
-
-impl WindowId {
-    /// A new name (UUID version 7, so that names sort by time).
-    pub fn generate() -> Self {
-        WindowId(uuid::Uuid::now_v7().to_string().into())
-    }
-
-    /// The name's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for WindowId {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0)
-    }
-}
+use crate::ledger::{SourceIdentity, WindowId};
 
 /// What a sink is told of a window when its landing is opened.
 #[derive(Debug, Clone)]

@@ -1,63 +1,17 @@
-//! Landed rows, read straight from the Parquet files and compared with the records that they must be.
-
-use std::fs::{self, File};
-use std::io;
-use std::path::{Path, PathBuf};
+//! Landed rows, compared with the records that they must be.
 
 use arrow::array::{Array, AsArray, BinaryArray, BooleanArray, ListArray, PrimitiveArray, RecordBatch, StringArray};
 use arrow::datatypes::{
     ArrowPrimitiveType, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
     TimestampMillisecondType,
 };
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use super::record::{Fate, Fields, Made};
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::TopicPartition;
 use crate::record::{KafkaStreamRecord, RecordHeader};
 use crate::schema::{
     KAFKA_HEADERS, KAFKA_KEY, KAFKA_OFFSET, KAFKA_PARTITION, KAFKA_TIMESTAMP, KAFKA_TOMBSTONE, KAFKA_TOPIC,
     KAFKA_VALUE, RDP_ERROR,
 };
-
-/// The landed files of a partition, by name, and so by the offset at which they start. A hidden file is nobody's data.
-pub(super) fn files_of(landing: &Path, of: &TopicPartition) -> Result<Vec<PathBuf>> {
-    let folder = landing.join(format!("topic={}", of.topic)).join(format!("partition={}", of.partition));
-    let failed = |error: io::Error| Error::unavailable(format!("list {}", folder.display())).with_source(error);
-    let entries = match fs::read_dir(&folder) {
-        Ok(entries) => entries,
-        // Nothing has landed of it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed)?.path();
-        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if !is_hidden && path.extension().is_some_and(|ending| ending == "parquet") {
-            files.push(path);
-        }
-    }
-    files.sort();
-    Ok(files)
-}
-
-/// Hands over the rows of a file, some thousands at a time.
-pub(super) fn read(path: &Path, mut each: impl FnMut(&Rows<'_>)) -> Result<()> {
-    let doing = || format!("read the rows of {}", path.display());
-    let file = File::open(path).map_err(|error| Error::unavailable(doing()).with_source(error))?;
-    let unreadable = |error| Error::new(ErrorKind::Data, doing()).with_source(error);
-    let reader = ParquetRecordBatchReaderBuilder::try_new(file)
-        .and_then(|reader| reader.with_batch_size(ROWS).build())
-        .map_err(|error| unreadable(error.to_string()))?;
-    for rows in reader {
-        let rows = rows.map_err(|error| unreadable(error.to_string()))?;
-        let rows = Rows::of(&rows)
-            .ok_or_else(|| unreadable(format!("its columns are not those of the records: {:?}", rows.schema())))?;
-        each(&rows);
-    }
-    Ok(())
-}
 
 /// Some rows, column by column.
 pub(super) struct Rows<'a> {
@@ -203,5 +157,3 @@ fn bytes(column: &BinaryArray, row: usize) -> Option<&[u8]> {
 fn flag(column: &BooleanArray, row: usize) -> Option<bool> {
     column.is_valid(row).then(|| column.value(row))
 }
-
-const ROWS: usize = 8_192;

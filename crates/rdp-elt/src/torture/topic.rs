@@ -1,14 +1,15 @@
 //! The topic: made, filled, compared with its landing, deleted.
 
-use std::path::Path;
+use futures::stream::TryStreamExt;
 
 use super::comparison::{Comparing, Comparison, Produced};
 use super::record::{Fate, Records};
-use super::rows;
+use super::rows::Rows;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::{Cluster, KafkaConsumerBuilder, KafkaProducer};
 use crate::loader::Shutdown;
 use crate::offset::TopicPartition;
+use crate::reader::Reader;
 
 /// A topic that is ours alone, and all that is known of its records.
 ///
@@ -85,19 +86,27 @@ impl TortureTopic {
         Ok(())
     }
 
-    /// Compares all records with what landed of them in a local folder of Parquet files, file by file.
+    /// Compares all records with what landed of them, commit by commit.
     ///
     /// # Errors
-    /// [`Data`](ErrorKind::Data) where a file cannot be read, [`Unavailable`](ErrorKind::Unavailable) where the disk
-    /// refuses. What is lost, doubled or altered is no error.
-    pub fn compare(&self, landing: &Path) -> Result<Comparison> {
+    /// Those of the reader; [`Data`](ErrorKind::Data) where columns are missing. What is lost, doubled or altered is no error.
+    pub async fn compare(&self, reader: &dyn Reader) -> Result<Comparison> {
         let mut comparing = Comparing::new(&self.records, &self.produced);
         for partition in 0..self.records.partition_count() {
             let of = TopicPartition::new(self.records.topic().clone(), partition);
             comparing.begin(partition);
-            for file in rows::files_of(landing, &of)? {
+            let mut commits = reader.ledger(&of, 0).await?.commits;
+            while let Some(commit) = commits.try_next().await? {
                 comparing.file_count += 1;
-                rows::read(&file, |rows| comparing.add(rows))?;
+                let mut batches = reader.rows_of(&commit, None).await?;
+                while let Some(batch) = batches.try_next().await? {
+                    let rows = Rows::of(&batch).ok_or_else(|| {
+                        let found = batch.schema();
+                        let message = format!("read the rows of {}: its columns are {found:?}", commit.location);
+                        Error::new(ErrorKind::Data, message)
+                    })?;
+                    comparing.add(&rows);
+                }
             }
             comparing.end();
         }

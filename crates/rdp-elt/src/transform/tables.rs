@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars::io::HiveOptions;
-use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, Schema, SchemaRef};
+use polars::prelude::{DataType, LazyFrame, PlRefPath, PolarsResult, ScanArgsParquet, Schema, UnionArgs, col, concat};
 
 use super::sql::quoted;
 use crate::error::{Error, Result};
@@ -84,51 +84,121 @@ impl Tables {
 
 impl Table {
     /// A lazy scan of all files. A file that lacks a column, or has one more than others, is no hindrance: the schema may
-    /// have changed between windows, and a window of which nothing is visible knows no payload columns. The columns are
-    /// those of all files; where none has rows with one, they are null.
+    /// have changed between windows. The columns are those of all files; where none has rows with one, they are null; where
+    /// one has widened, they have the wider type.
     fn scan(&self, name: &str) -> Result<LazyFrame> {
         let failed = |error: polars::prelude::PolarsError| {
             Error::config(format!("scan table {name} in {}", self.landing.display()))
                 .with_source(error)
                 .with_help("`rdp audit` names a file that is not what it was")
         };
-        let arguments = || ScanArgsParquet {
-            hive_options: HiveOptions::new_disabled(),
-            glob: false,
-            allow_missing_columns: true,
-            ..ScanArgsParquet::default()
-        };
         // The order of the columns is that of the newest window that knows them all: files are in the order of offsets, and
         // no time of theirs is asked, since a copy changes it.
-        let mut columns = Schema::default();
+        let (mut columns, mut runs) = (Schema::default(), Vec::<Run>::new());
         for file in self.files.iter().rev() {
             let of_file = LazyFrame::scan_parquet(pl_path(file), arguments())
                 .and_then(|mut scan| scan.collect_schema())
                 .map_err(failed)?;
             for (column, of) in of_file.iter() {
-                match columns.get(column) {
-                    None => {
-                        columns.with_column(column.clone(), of.clone());
-                    }
-                    Some(other) if other == of => {}
-                    Some(other) => {
+                let wider = match columns.get(column) {
+                    None => of.clone(),
+                    Some(other) => wider(other, of).ok_or_else(|| {
                         let message =
                             format!("scan table {name}: column {column:?} is {other} in one file and {of} in another");
-                        return Err(Error::config(message).with_help(format!(
+                        Error::config(message).with_help(format!(
                             "{} has the second; read files of one type by read_parquet('…'), and give a new type a new name",
                             file.display()
-                        )));
-                    }
-                }
+                        ))
+                    })?,
+                };
+                columns.with_column(column.clone(), wider);
+            }
+            match runs.last_mut().filter(|run| run.takes(&of_file)) {
+                Some(run) => run.add(file, &of_file),
+                None => runs.push(Run::of(file, &of_file)),
             }
         }
         // Behind the payload's columns, wherever they came from.
         let (own, payload): (Vec<_>, Vec<_>) =
             columns.into_iter().partition(|(name, _)| name.starts_with("_kafka_") || name.starts_with("_rdp_"));
-        let columns: SchemaRef = Arc::new(payload.into_iter().chain(own).collect());
-        let files = self.files.iter().map(|file| pl_path(file)).collect();
-        let scan = ScanArgsParquet { schema: Some(columns), ..arguments() };
-        LazyFrame::scan_parquet_files(files, scan).map_err(failed)
+        let columns: Schema = payload.into_iter().chain(own).collect();
+        let is_one = runs.len() == 1;
+        let scans = runs.into_iter().rev().map(|run| run.scan(&columns, is_one)).collect::<PolarsResult<Vec<_>>>();
+        let mut scans = scans.map_err(failed)?;
+        match (scans.pop(), scans.is_empty()) {
+            (Some(scan), true) => Ok(scan),
+            (last, _) => {
+                scans.extend(last);
+                concat(scans, UnionArgs::default()).map_err(failed)
+            }
+        }
+    }
+}
+
+/// Files that follow each other and have the same types.
+struct Run {
+    /// From the newest to the oldest.
+    files: Vec<PathBuf>,
+    columns: Schema,
+}
+
+impl Run {
+    fn of(file: &Path, columns: &Schema) -> Self {
+        Run { files: vec![file.to_owned()], columns: columns.clone() }
+    }
+
+    fn takes(&self, columns: &Schema) -> bool {
+        columns.iter().all(|(column, of)| self.columns.get(column).is_none_or(|other| other == of))
+    }
+
+    fn add(&mut self, file: &Path, columns: &Schema) {
+        self.files.push(file.to_owned());
+        for (column, of) in columns.iter().filter(|(column, _)| !self.columns.contains(column)).collect::<Vec<_>>() {
+            self.columns.with_column(column.clone(), of.clone());
+        }
+    }
+
+    /// A lazy scan with these columns, which are as wide as its own or wider.
+    fn scan(self, columns: &Schema, is_all: bool) -> PolarsResult<LazyFrame> {
+        let files = self.files.iter().rev().map(|file| pl_path(file)).collect();
+        let own: Schema =
+            columns.iter().map(|(name, of)| (name.clone(), self.columns.get(name).unwrap_or(of).clone())).collect();
+        let scan =
+            LazyFrame::scan_parquet_files(files, ScanArgsParquet { schema: Some(Arc::new(own)), ..arguments() })?;
+        if is_all {
+            return Ok(scan);
+        }
+        let widened = columns.iter().filter(|(name, of)| self.columns.get(name).is_some_and(|own| own != *of));
+        Ok(scan.with_columns(widened.map(|(name, of)| col(name.clone()).cast(of.clone())).collect::<Vec<_>>()))
+    }
+}
+
+fn arguments() -> ScanArgsParquet {
+    ScanArgsParquet {
+        hive_options: HiveOptions::new_disabled(),
+        glob: false,
+        allow_missing_columns: true,
+        ..ScanArgsParquet::default()
+    }
+}
+
+/// The type of two that holds the values of both, as a landing may have widened; `None` where neither does.
+fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
+    if one == other || widens(other, one) {
+        return Some(one.clone());
+    }
+    widens(one, other).then(|| other.clone())
+}
+
+fn widens(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Decimal, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
+    match (from, to) {
+        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
+        (UInt8, UInt16 | UInt32 | UInt64) | (UInt16, UInt32 | UInt64) | (UInt32, UInt64) => true,
+        (UInt8, Int16 | Int32 | Int64) | (UInt16, Int32 | Int64) | (UInt32, Int64) => true,
+        (Float32, Float64) => true,
+        (Decimal(old, before), Decimal(new, after)) => before == after && old <= new,
+        _ => false,
     }
 }
 

@@ -4,13 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Int64Type, SchemaRef};
 use async_trait::async_trait;
+use futures::stream::{self, StreamExt, TryStreamExt};
 use rdp_elt::audit::{AuditReport, FindingKind, Holes, audit_against_broker, audit_landing};
 use rdp_elt::kafka::{KafkaConsumerBuilder, WindowLimits};
 use rdp_elt::load::LoadOptions;
+use rdp_elt::reader::{Ledger, Reader, RowStream};
 use rdp_elt::sink::{
-    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, ParquetSink, ParquetSinkOptions,
-    Sink, SourceIdentity, WindowId, WindowInfo,
+    BroughtBy, Claim, Claimed, LandedPosition, LedgerEntry, MemorySink, ParquetSink, ParquetSinkOptions, Sink,
+    SourceIdentity, WindowId, WindowInfo, WindowWriter,
 };
 use rdp_elt::{Loader, OffsetRange, Result, Shutdown, TopicPartition, Until};
 use rdp_testing::{KafkaServer, Record, Topic, TopicOptions};
@@ -26,12 +31,17 @@ fn numbers(count: usize) -> impl Iterator<Item = Record> {
 }
 
 /// A landing that has lost the row of one offset.
+#[derive(Clone)]
 struct Without(Arc<MemorySink>, i64);
 
 #[async_trait]
 impl Sink for Without {
     fn describe(&self) -> String {
         self.0.describe()
+    }
+
+    async fn prepare(&self, topic: &str, columns: &SchemaRef) -> Result<()> {
+        self.0.prepare(topic, columns).await
     }
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
@@ -46,22 +56,37 @@ impl Sink for Without {
         self.0.claimed(topic).await
     }
 
-    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
         self.0.open(window).await
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        self.0.ledger(topic).await
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(self.clone())
     }
+}
 
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        let mut rows = self.0.landed_rows(entry).await?;
-        rows.offsets.retain(|offset| *offset != self.1);
-        Ok(rows)
-    }
-
+#[async_trait]
+impl Reader for Without {
     async fn topics(&self) -> Result<Vec<String>> {
         self.0.topics().await
+    }
+
+    async fn partitions(&self, topic: &str) -> Result<Vec<i32>> {
+        self.0.partitions(topic).await
+    }
+
+    async fn ledger(&self, of: &TopicPartition, from: i64) -> Result<Ledger> {
+        self.0.ledger(of, from).await
+    }
+
+    async fn rows_of(&self, commit: &LedgerEntry, columns: Option<&[&str]>) -> Result<RowStream> {
+        let lost = self.1;
+        let others = move |rows: RecordBatch| {
+            let offsets = rows["_kafka_offset"].as_primitive::<Int64Type>();
+            let kept: BooleanArray = offsets.values().iter().map(|offset| Some(*offset != lost)).collect();
+            filter_record_batch(&rows, &kept).expect("of one length")
+        };
+        Ok(self.0.rows_of(commit, columns).await?.map_ok(others).boxed())
     }
 
     async fn strays(&self) -> Result<Vec<String>> {
@@ -214,8 +239,8 @@ impl Endless {
     const RECORDS: i64 = 1_000_000;
 
     fn position() -> LandedPosition {
-        let (window, source) = (Some(WindowId::generate()), SourceIdentity::default());
-        LandedPosition { position: Self::COMMITS * Self::RECORDS, window, source, newest: None }
+        let (brought_by, source) = (BroughtBy::Forgotten, SourceIdentity::default());
+        LandedPosition { position: Self::COMMITS * Self::RECORDS, brought_by, source, newest: None }
     }
 }
 
@@ -223,6 +248,10 @@ impl Endless {
 impl Sink for Endless {
     fn describe(&self) -> String {
         "nowhere".to_owned()
+    }
+
+    async fn prepare(&self, _: &str, _: &SchemaRef) -> Result<()> {
+        unreachable!("an audit lands nothing")
     }
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
@@ -237,13 +266,29 @@ impl Sink for Endless {
         Ok(Claimed::default())
     }
 
-    async fn open(&self, _: &WindowInfo) -> Result<Box<dyn Landing>> {
+    async fn open(&self, _: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
         unreachable!("an audit lands nothing")
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        let entry = |commit: i64| LedgerEntry {
-            topic_partition: TopicPartition::new(topic, 0),
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(Endless)
+    }
+}
+
+#[async_trait]
+impl Reader for Endless {
+    async fn topics(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn partitions(&self, _: &str) -> Result<Vec<i32>> {
+        Ok(vec![0])
+    }
+
+    async fn ledger(&self, of: &TopicPartition, _: i64) -> Result<Ledger> {
+        let of = of.clone();
+        let entry = move |commit: i64| LedgerEntry {
+            topic_partition: of.clone(),
             range: OffsetRange::new(commit * Self::RECORDS, (commit + 1) * Self::RECORDS).expect("a range"),
             record_count: Self::RECORDS as u64 / 1_000 * 999,
             quarantined_count: 0,
@@ -253,16 +298,24 @@ impl Sink for Endless {
             newest: None,
             location: String::new(),
         };
-        Ok((0..Self::COMMITS).map(entry).collect())
+        Ok(Ledger { begins_at: Some(0), commits: stream::iter((0..Self::COMMITS).map(entry).map(Ok)).boxed() })
     }
 
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        let offsets = (entry.range.start()..entry.range.end()).filter(|offset| offset % 1_000 != 999).collect();
-        Ok(LandedRows { offsets, ..LandedRows::default() })
-    }
-
-    async fn topics(&self) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn rows_of(&self, commit: &LedgerEntry, _: Option<&[&str]>) -> Result<RowStream> {
+        let range = commit.range;
+        let starts = (range.start()..range.end()).step_by(50_000);
+        let rows = starts.map(move |start| {
+            let end = range.end().min(start + 50_000);
+            let offsets: Vec<i64> = (start..end).filter(|offset| offset % 1_000 != 999).collect();
+            let count = offsets.len();
+            let columns: [(&str, ArrayRef); 3] = [
+                ("_kafka_offset", Arc::new(Int64Array::from(offsets))),
+                ("_kafka_tombstone", Arc::new(BooleanArray::from(vec![false; count]))),
+                ("_rdp_error", Arc::new(StringArray::new_null(count))),
+            ];
+            Ok(RecordBatch::try_from_iter(columns).expect("columns of one length"))
+        });
+        Ok(stream::iter(rows).boxed())
     }
 
     async fn strays(&self) -> Result<Vec<String>> {

@@ -20,6 +20,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type};
 use rdp_elt::kafka::{KafkaConsumerBuilder, WindowLimits};
 use rdp_elt::load::LoadOptions;
+use rdp_elt::reader::commits_of;
 use rdp_elt::sink::{MemorySink, Sink};
 use rdp_elt::{Error, ErrorKind, LoadReport, Loader, LoaderOptions, Result, Shutdown, Until};
 use rdp_testing::{FaultProxy, KafkaOptions, KafkaServer, Topic};
@@ -82,7 +83,7 @@ fn landed_offsets(sink: &MemorySink, topic: &Topic) -> BTreeMap<i32, Vec<i64>> {
 /// The ranges of every partition tile from `start` on, and end at `end`.
 fn assert_tiles(sink: &MemorySink, topic: &Topic, partition: i32, start: i64, end: i64) {
     let mut at = start;
-    for entry in block_on(sink.ledger(topic.name())).expect("a ledger") {
+    for entry in block_on(commits_of(&*sink.reader(), topic.name())).expect("a ledger") {
         if entry.topic_partition.partition == partition {
             assert_eq!(entry.range.start(), at, "partition {partition}: hole or overlap before {}", entry.range);
             at = entry.range.end();

@@ -1,10 +1,8 @@
 //! One stage of `rdp bench` inside its own process: read, load or land everything once, and tell the counts.
 
 use std::path::Path;
-use std::sync::Arc;
 
-use rdp_elt::config::{Config, SinkConfig};
-use rdp_elt::sink::ParquetSink;
+use rdp_elt::config::Config;
 use rdp_elt::{Error, Loader, Rehearsal, RehearsalStage, Shutdown, Until};
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +41,7 @@ pub(super) async fn run(
 }
 
 async fn rehearse(config: &Config, stage: RehearsalStage, shutdown: &Shutdown) -> Result<Outcome, Error> {
-    let rehearsal = Rehearsal::new(config.peek_source(), config.load_options()).with_options(config.loader_options());
+    let rehearsal = Rehearsal::new(config.peek_source(), config.load_plan()).with_options(config.loader_options());
     let shutdown = shutdown.clone();
     let read = blocking(move || rehearsal.run(stage, &shutdown)).await?;
     Ok(Outcome { record_count: read.record_count, byte_count: Some(read.byte_count) })
@@ -51,12 +49,11 @@ async fn rehearse(config: &Config, stage: RehearsalStage, shutdown: &Shutdown) -
 
 /// Lands as `rdp load` would, without the group and in the fresh folder.
 async fn land(config: &Config, into: Option<&Path>, shutdown: &Shutdown) -> Result<Outcome, Error> {
-    let (Some(SinkConfig::Parquet { options, .. }), Some(into)) = (config.sink_config(), into.and_then(Path::to_str))
-    else {
+    let Some(into) = into.and_then(Path::to_str) else {
         return Err(Error::internal("land inside a measured process: no fresh landing was named"));
     };
-    let sink = Arc::new(ParquetSink::open(&format!("file:{into}"), options.clone())?);
-    let report = Loader::new(config.peek_source(), config.load_options(), sink)
+    let sink = config.clone().with_sink_at(&format!("file:{into}")).open_sink()?;
+    let report = Loader::new(config.peek_source(), config.load_plan(), sink)
         .with_limits(config.limits())
         .with_options(config.loader_options())
         .run(Until::LogEnd, shutdown)

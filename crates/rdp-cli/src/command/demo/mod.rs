@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use rdp_elt::config::Config;
 use rdp_elt::kafka::EmbeddedBroker;
+use rdp_elt::reader::commits_of;
 use rdp_elt::sink::LedgerEntry;
 use rdp_elt::transform::{QueryResult, Tables, sql};
 use rdp_elt::{Error, Result, Shutdown, Until};
@@ -24,7 +25,7 @@ use self::folder::DemoFolder;
 use self::story::Story;
 use super::{audit, blocking, land, shell_word};
 use crate::args::Demo;
-use crate::exit::{self, Failure};
+use crate::exit::Failure;
 use crate::number::{counted, grouped, seconds};
 use crate::screen::Screen;
 
@@ -41,7 +42,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
 
     story.step("load", &format!("rdp load {}", shell_word(&folder.config())))?;
     kill_halfway(folder.config()).await?;
-    let survived = Survived::of(&sink.ledger(TOPIC).await?);
+    let survived = Survived::of(&commits_of(&*sink.reader(), TOPIC).await?);
     story
         .detail(&format!("killed without warning (SIGKILL) while a window landed: {} are in place", survived.text()))?;
 
@@ -78,7 +79,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
     }));
     drop(broker);
     let verdict = if report.is_clean() { Ok(()) } else { Err(Failure::NotClean) };
-    exit::with_verdict(printed, verdict, screen)
+    screen.end(printed, verdict)
 }
 
 /// Starts the broker and fills its topic.

@@ -9,7 +9,6 @@ use rdp_elt::{KafkaStreamRecord, Shutdown, Until, elt_load_kafka_records};
 use serde_json::{Value, json};
 
 use super::{as_toml, fields};
-use crate::args::Global;
 use crate::command::land::land;
 use crate::command::poll::look;
 use crate::output::Output;
@@ -193,9 +192,9 @@ fn pasted(samples: &[Vec<u8>], brokers: &str, topic: &str, landing: &str) -> Opt
     }
     let fields = fields(&inferred.schema).expect("fields");
     let source = format!("[source]\nbrokers = {brokers:?}\ntopics = [{topic:?}]\n");
-    let text = format!("{source}[sink.parquet]\nurl = \"file:{landing}\"\n{}", as_toml(&fields));
+    let text = format!("{source}[sink.parquet]\nurl = \"file:{landing}\"\n{}", as_toml("load", &fields));
     let config = Config::from_text(&text, ConfigSyntax::Toml).unwrap_or_else(|error| panic!("{error:?}\n{text}"));
-    assert_eq!(config.load_options().schema, inferred.schema, "{text}");
+    assert_eq!(config.load_plan().others().schema, inferred.schema, "{text}");
     // What a machine is given goes into a JSON config.
     let tree = json!({
         "source": { "brokers": brokers, "topics": topic },
@@ -203,7 +202,7 @@ fn pasted(samples: &[Vec<u8>], brokers: &str, topic: &str, landing: &str) -> Opt
         "sink": { "parquet": { "url": format!("file:{landing}") } },
     });
     let of_tree = Config::from_text(&tree.to_string(), ConfigSyntax::Json).expect("a config");
-    assert_eq!(of_tree.load_options().schema, inferred.schema);
+    assert_eq!(of_tree.load_plan().others().schema, inferred.schema);
     Some(config)
 }
 
@@ -220,7 +219,7 @@ fn what_is_printed_is_right_and_quarantines_no_sample() {
             .zip(0..)
             .map(|(payload, offset)| record("orders", offset, payload))
             .collect();
-        let rows = elt_load_kafka_records(&records, &config.load_options().schema).expect("they load");
+        let rows = elt_load_kafka_records(&records, &config.load_plan().others().schema).expect("they load");
         let rows: Vec<Value> = serde_json::from_str(&rows.to_json().expect("rows")).expect("JSON");
         let quarantined: Vec<_> = rows.iter().filter(|row| row["_rdp_error"].is_string()).collect();
         let shown: Vec<_> = payloads.iter().map(|payload| String::from_utf8_lossy(payload)).collect();
@@ -235,8 +234,7 @@ fn what_is_printed_lands() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let broker = EmbeddedBroker::start().expect("a broker");
     let folder = tempfile::tempdir().expect("a folder");
-    let global = Global { output: Output::Json, verbose: 0, quiet: true, log: None };
-    let screen = Screen::new(&global);
+    let screen = Screen::new(Output::Json, true);
     for seed in 0..40 {
         let topic = format!("samples-{seed}");
         broker.create_topic(&topic, 1).expect("a topic");

@@ -21,7 +21,7 @@ use self::report::{Broken, Report};
 use self::scratch::{Kept, Scratch};
 use super::{blocking, shell_word};
 use crate::args::Torture;
-use crate::exit::{self, Failure, NOT_CLEAN, STOPPED};
+use crate::exit::{Failure, NOT_CLEAN, STOPPED};
 use crate::number::counted;
 use crate::output;
 use crate::screen::Screen;
@@ -63,7 +63,7 @@ pub(super) async fn run(args: &Torture, screen: &Screen) -> Result<(), Failure> 
     if let Err(Broken { error, .. }) = report {
         screen.show_failure(&error.into());
     }
-    exit::with_verdict(printed, verdict, screen)
+    screen.end(printed, verdict)
 }
 
 /// A torture that came to its verdict, and what became of its scratch.
@@ -145,7 +145,7 @@ fn torture(plan: Plan, scratch: &mut Scratch, shutdown: &Shutdown, screen: &Scre
     let landing = Config::from_path(scratch.loader.config())?.open_landing()?;
     let sink = landing.ok_or_else(|| Error::internal(format!("{} is not there any more", folder.display())))?;
     let audit = Handle::current().block_on(audit_against_broker(&*sink, scratch.topic.source()))?;
-    let comparison = scratch.topic.compare(&folder)?;
+    let comparison = Handle::current().block_on(scratch.topic.compare(&*sink.reader()))?;
     Ok(Report {
         strikes,
         comparison,

@@ -341,8 +341,8 @@ impl<F: Fetcher> Consumer<F> {
         let failed = fatal.unwrap_or_else(|| error::from_code("take part in the group", code, Some(text)));
         tracing::debug!(error = ?failed, "the client reports");
         match failed.kind() {
-            // Who lost its place in the group joins again by itself, and who could not read an answer asks again.
-            ErrorKind::Conflict | ErrorKind::Data if !is_fatal => self.trouble = Some(passing(&failed)),
+            // Who could not read an answer asks again.
+            ErrorKind::Data if !is_fatal => self.trouble = Some(passing(&failed)),
             _ => self.tell(failed),
         }
     }

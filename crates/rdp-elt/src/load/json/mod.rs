@@ -4,7 +4,6 @@
 //! that turns out not to fit is taken back by cutting every column to the rows before it.
 
 mod extra;
-mod names;
 mod value;
 
 #[cfg(test)]
@@ -13,16 +12,14 @@ mod exactness;
 use arrow::datatypes::Field as ArrowField;
 
 use self::extra::Extra;
-use self::names::Member;
 use self::value::Walk;
 use super::column::Column;
 use super::cursor::Cursor;
 use super::misfit::Misfit;
 use super::{Load, PayloadColumns, UnknownFields};
 use crate::error::Result;
+use crate::load::names::{Member, Names};
 use crate::schema::Schema;
-
-pub(crate) use self::names::Names;
 
 /// Payloads that are one JSON object each.
 pub(super) struct JsonLoad {

@@ -4,11 +4,11 @@ use arrow::datatypes::TimeUnit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::names::{Member, Names};
 use crate::load::UnknownFields;
 use crate::load::column::{Bytes, Column, Ends, Values};
 use crate::load::cursor::{Cursor, Integer};
 use crate::load::misfit::Misfit;
+use crate::load::names::{Member, Names};
 use crate::load::quoted::Quoted;
 use crate::load::temporal::RecentDate;
 use crate::load::{decimal, temporal};

@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::super::commit::{InFlight, Outcome};
+use super::super::commit::InFlight;
 use super::super::{LoadEvent, TELL_AFTER, TELL_EVERY};
 use super::Lane;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::kafka::{Fetcher, WindowEnd};
 use crate::offset::{OffsetRange, OffsetRanges};
-use crate::sink::Receipt;
+use crate::sink::{Commit, Receipt};
 
 impl<F: Fetcher> Lane<F> {
     /// Begins the commit of the open window, once the one before has ended.
@@ -97,8 +97,8 @@ impl<F: Fetcher> Lane<F> {
     pub(super) fn settle(&mut self) -> Result<()> {
         let Some(mut in_flight) = self.in_flight.take() else { return Ok(()) };
         match in_flight.wait(&self.executor) {
-            Outcome::Landed(receipt) => self.landed(in_flight, receipt),
-            Outcome::Unclear(error) => self.settle_by_reading(in_flight, error),
+            Commit::Landed(receipt) => self.landed(in_flight, receipt),
+            Commit::Overtaken(error) | Commit::Unknown(error) => self.settle_by_reading(in_flight, error),
         }
     }
 
@@ -106,10 +106,9 @@ impl<F: Fetcher> Lane<F> {
     fn settle_by_reading(&mut self, in_flight: InFlight, error: Error) -> Result<()> {
         tracing::warn!(window = %in_flight.id, ?error, "commit without a yes: reading the sink back");
         failpoint::pass("outcome_unclear")?;
-        let partitions: Vec<_> = in_flight.ranges.iter().map(|(partition, _)| partition.clone()).collect();
-        let stored = loop {
-            match self.executor.block_on(self.run.sink.positions(&partitions)) {
-                Ok(stored) => break stored,
+        let all_landed = loop {
+            match in_flight.resolve(&*self.run.sink, &self.executor) {
+                Ok(all_landed) => break all_landed,
                 Err(unread) if self.run.is_failed() => return Err(unread),
                 Err(unread) => {
                     let wait = self.landing_patience.wait(unread, &self.run.shutdown, &|event| self.run.tell(event))?;
@@ -117,7 +116,7 @@ impl<F: Fetcher> Lane<F> {
                 }
             }
         };
-        if !in_flight.resolve(&stored)? {
+        if !all_landed {
             return Err(error);
         }
         let positions = in_flight.ranges.ends();

@@ -7,7 +7,8 @@ use arrow::datatypes::{Int32Type, Int64Type};
 
 use super::world::{State, TOPIC};
 use crate::loader::executor::Executor;
-use crate::sink::{LedgerEntry, MemorySink, Sink};
+use crate::reader::commits_of;
+use crate::sink::{LedgerEntry, MemorySink};
 
 /// How much of the sink has been judged: what landed stays as it is, so only what is new is looked at.
 #[derive(Default)]
@@ -20,7 +21,7 @@ impl Judge {
     /// Ranges tile from where reading began; of each, every record that a reader sees is there once and as it was.
     /// `given_up` is what retention took before it could be read.
     pub(super) fn look(&mut self, sink: &MemorySink, state: &State, executor: &Executor) -> Result<(), String> {
-        let ledger = executor.block_on(sink.ledger(TOPIC)).map_err(|error| format!("{error:?}"))?;
+        let ledger = executor.block_on(commits_of(sink, TOPIC)).map_err(|error| format!("{error:?}"))?;
         let mut by_partition: BTreeMap<i32, Vec<LedgerEntry>> = BTreeMap::new();
         for entry in ledger {
             by_partition.entry(entry.topic_partition.partition).or_default().push(entry);

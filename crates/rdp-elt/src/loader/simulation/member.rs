@@ -64,7 +64,8 @@ impl Member {
                     *told.lock().unwrap_or_else(PoisonError::into_inner) = clock_too.lock().now;
                 }
             });
-        let opened = Opened::of(Source::new(Box::new(world.clone()), &source, sink), habit.until, &executor)?;
+        let source = Source::new(Box::new(world.clone()), &source, sink, loader.load.clone());
+        let opened = Opened::of(source, habit.until, &executor)?;
         let shutdown = Shutdown::new();
         let run = Arc::new(Run::new(&loader, habit.until, &shutdown, clock.clone(), opened));
         let (world, in_group) = (world.clone(), habit.in_group);

@@ -350,7 +350,7 @@ impl Story {
 const MOST_TURNS: u32 = 60_000;
 /// How long a loader may be silent that has something to land: 10 s until it tells, 30 s until it tells again, and some.
 const SILENCE: Duration = Duration::from_secs(45);
-const ALL_FAULTS: [&str; 22] = [
+const ALL_FAULTS: [&str; 23] = [
     "all brokers down, it says",
     "append fails",
     "batches out of order",
@@ -373,4 +373,5 @@ const ALL_FAULTS: [&str; 22] = [
     "positions cannot be read",
     "seek fails",
     "slow commit",
+    "window forgotten",
 ];

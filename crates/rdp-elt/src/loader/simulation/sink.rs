@@ -5,23 +5,23 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
 use super::world::World;
 use crate::error::{Error, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRanges, TopicPartition};
-use crate::sink::{
-    Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, MemorySink, Receipt, Sink, WindowInfo,
-};
+use crate::reader::Reader;
+use crate::sink::{BroughtBy, Claim, Claimed, Commit, LandedPosition, MemorySink, Sink, WindowInfo, WindowWriter};
 
 pub(super) struct FailingSink {
     pub(super) within: Arc<MemorySink>,
     pub(super) world: World,
 }
 
-struct FailingLanding {
-    within: Box<dyn Landing>,
+struct FailingWindow {
+    within: Box<dyn WindowWriter>,
     world: World,
 }
 
@@ -38,9 +38,20 @@ impl Sink for FailingSink {
         "a failing sink".to_owned()
     }
 
+    async fn prepare(&self, topic: &str, columns: &SchemaRef) -> Result<()> {
+        self.within.prepare(topic, columns).await
+    }
+
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
         fails(&self.world, "positions cannot be read", 40)?;
-        self.within.positions(of).await
+        let mut positions = self.within.positions(of).await?;
+        // As a table does whose snapshots have expired.
+        if self.world.lock().strikes("window forgotten", 10) {
+            for landed in positions.values_mut().filter(|landed| landed.has_landed()) {
+                landed.brought_by = BroughtBy::Forgotten;
+            }
+        }
+        Ok(positions)
     }
 
     async fn claim(&self, claim: &Claim) -> Result<()> {
@@ -53,31 +64,19 @@ impl Sink for FailingSink {
         self.within.claimed(topic).await
     }
 
-    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
         fails(&self.world, "window cannot be opened", 60)?;
         let within = self.within.open(window).await?;
-        Ok(Box::new(FailingLanding { within, world: self.world.clone() }))
+        Ok(Box::new(FailingWindow { within, world: self.world.clone() }))
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        self.within.ledger(topic).await
-    }
-
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        self.within.landed_rows(entry).await
-    }
-
-    async fn topics(&self) -> Result<Vec<String>> {
-        self.within.topics().await
-    }
-
-    async fn strays(&self) -> Result<Vec<String>> {
-        self.within.strays().await
+    fn reader(&self) -> Arc<dyn Reader> {
+        self.within.reader()
     }
 }
 
 #[async_trait]
-impl Landing for FailingLanding {
+impl WindowWriter for FailingWindow {
     async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
         self.within.append(rows).await?;
         fails(&self.world, "append fails", 150)
@@ -87,18 +86,22 @@ impl Landing for FailingLanding {
         self.within.memory_bytes()
     }
 
-    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
-        let FailingLanding { within, world } = *self;
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Commit {
+        let FailingWindow { within, world } = *self;
         let ready_at = {
             let mut state = world.lock();
             let slow = state.strikes("slow commit", 10);
             state.now + Duration::from_millis(state.random.u64(if slow { 500..8_000 } else { 0..6 }))
         };
         std::future::poll_fn(|_| if world.lock().now < ready_at { Poll::Pending } else { Poll::Ready(()) }).await;
-        fails(&world, "commit fails", 15)?;
-        let receipt = within.commit(ranges).await?;
-        fails(&world, "commit fails after its effect", 15)?;
-        Ok(receipt)
+        if let Err(error) = fails(&world, "commit fails", 15) {
+            return Commit::Unknown(error);
+        }
+        let commit = within.commit(ranges).await;
+        match fails(&world, "commit fails after its effect", 15) {
+            Err(error) if matches!(commit, Commit::Landed(_)) => Commit::Unknown(error),
+            _ => commit,
+        }
     }
 
     async fn discard(self: Box<Self>) {

@@ -11,10 +11,10 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::store::Store;
-use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::sink::{SourceIdentity, WindowId};
+use crate::trouble;
 
 /// What holds of a topic.
 #[derive(Debug, Default)]

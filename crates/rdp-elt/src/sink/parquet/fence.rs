@@ -11,10 +11,10 @@ use std::path::Path;
 
 use super::footer::Footer;
 use super::store::{Listing, Store};
-use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::sink::{LedgerEntry, MARK_COMMITS, RecordMark};
+use crate::trouble;
 
 /// What lies in a partition's folder, and what its newest file says of itself.
 pub(super) struct Look {

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use tempfile::{NamedTempFile, TempPath};
 
 use super::store::Store;
-use super::trouble;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
+use crate::trouble;
 
 /// Where a file goes while it is written.
 #[derive(Debug, Clone)]

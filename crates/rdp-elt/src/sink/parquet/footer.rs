@@ -1,22 +1,19 @@
-//! What a landed file says of itself: the ledger entry and the checksums in its footer, and how both are read back and
-//! proved.
+//! What a landed file says of itself: the ledger entry and the checksums in its footer, and how they are read back.
 
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::arrow::parquet_to_arrow_schema;
 use parquet::file::FOOTER_SIZE;
 use parquet::file::metadata::{FooterTail, KeyValue, ParquetMetaData, ParquetMetaDataReader};
 use serde::{Deserialize, Serialize};
 
 use super::file::{CHECKSUM, Checksum};
-use super::trouble;
 use crate::error::{Error, ErrorKind, Result};
-use crate::sink::{LandedRows, LedgerEntry};
+use crate::sink::LedgerEntry;
+use crate::trouble;
 
 /// The key of the ledger entry in the footer's metadata.
 pub(super) const LEDGER: &str = "rdp.ledger";
@@ -36,7 +33,6 @@ struct Stored<'a> {
 pub(super) struct Footer {
     /// The entry, with the file's path as its location.
     pub(super) entry: LedgerEntry,
-    checksum: Checksum,
     metadata: ParquetMetaData,
 }
 
@@ -81,7 +77,7 @@ impl Footer {
         if !checksum.matches_tail(&end.bytes[end.bytes.len() - tail_length as usize..]) {
             return Err(trouble::damaged(path, "its footer is not what was written (checksum)"));
         }
-        Ok(Footer { entry: parse_entry(ledger, path)?, checksum, metadata })
+        Ok(Footer { entry: parse_entry(ledger, path)?, metadata })
     }
 
     /// The columns of the file.
@@ -93,57 +89,12 @@ impl Footer {
     }
 }
 
-/// A landed file's rows, after every byte of the file was proved to be what was written.
-///
-/// # Errors
-/// [`Data`](ErrorKind::Data) where it was not.
-pub(super) fn proved_rows(path: &Path) -> Result<(LedgerEntry, LandedRows)> {
-    let mut file = open(path)?;
-    let footer = Footer::read_from(&mut file, path)?;
-    prove_data(&mut file, &footer.checksum, path)?;
-    let unreadable = |error| trouble::damaged(path, "its rows cannot be read").with_source(error);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(unreadable)?;
-    let columns = ["_kafka_offset", "_kafka_tombstone", "_rdp_error"];
-    let of_rdp = ProjectionMask::columns(builder.parquet_schema(), columns);
-    let reader = builder.with_projection(of_rdp).with_batch_size(64 << 10).build().map_err(unreadable)?;
-    let mut landed = LandedRows::default();
-    for rows in reader {
-        let rows = rows.map_err(|error| trouble::damaged(path, "its rows cannot be read").with_source(error))?;
-        let what = "it lacks one of _kafka_offset, _kafka_tombstone and _rdp_error";
-        landed.add(&rows).ok_or_else(|| trouble::damaged(path, what))?;
-    }
-    if landed.offsets.len() as u64 != footer.entry.record_count {
-        let (told, held) = (footer.entry.record_count, landed.offsets.len());
-        return Err(trouble::damaged(path, format!("its footer counts {told} records and it holds {held}")));
-    }
-    Ok((footer.entry, landed))
-}
-
 /// Opens a landed file. What is no file, such as a pipe that nobody writes to, would be waited for.
 fn open(path: &Path) -> Result<File> {
     let failed = |error| trouble::disk("read a landed file", path, error);
     match fs::metadata(path).map_err(failed)?.is_file() {
         true => File::open(path).map_err(failed),
         false => Err(trouble::damaged(path, "it is no file")),
-    }
-}
-
-/// Compares the data with its checksum, in pieces: a file may be larger than memory.
-fn prove_data(file: &mut File, checksum: &Checksum, path: &Path) -> Result<()> {
-    let failed = |error| trouble::disk("read a landed file", path, error);
-    file.seek(SeekFrom::Start(0)).map_err(failed)?;
-    let (mut data, mut sum) = (file.take(checksum.data_length), crc32fast::Hasher::new());
-    let mut piece = vec![0; 256 << 10];
-    loop {
-        let read = data.read(&mut piece).map_err(failed)?;
-        if read == 0 {
-            break;
-        }
-        sum.update(&piece[..read]);
-    }
-    match sum.finalize() == checksum.data {
-        true => Ok(()),
-        false => Err(trouble::damaged(path, "its data is not what was written (checksum)")),
     }
 }
 

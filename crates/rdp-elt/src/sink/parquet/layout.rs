@@ -25,12 +25,6 @@ pub(super) fn topic_folder(root: &Path, topic: &str) -> Result<PathBuf> {
     Ok(root.join(format!("topic={topic}")))
 }
 
-/// The topic whose folder this is.
-pub(super) fn topic_of(folder: &Path) -> Option<String> {
-    let topic = folder.file_name()?.to_str()?.strip_prefix("topic=")?;
-    (!topic.is_empty()).then(|| topic.to_owned())
-}
-
 /// The folder of a partition.
 pub(super) fn partition_folder(root: &Path, of: &TopicPartition) -> Result<PathBuf> {
     Ok(topic_folder(root, &of.topic)?.join(format!("partition={}", of.partition)))

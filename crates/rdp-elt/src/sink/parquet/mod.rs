@@ -4,7 +4,7 @@
 //! one step: the file gets its name. The name is a function of the position at which the file starts, so of two writers at
 //! one position one gets it; that is the fence. `docs/adr/001-parquet-fence.md` has the reasoning.
 //!
-//! The way of a window: [`landing`] takes rows, [`writer`] encodes them ([`encoding`] says how) into a [`file`] without a
+//! The way of a window: [`window`] takes rows, [`writer`] encodes them ([`encoding`] says how) into a [`file`] without a
 //! name, [`fence`] lets the commit pass, [`store`] gives the name. [`footer`] reads it all back. Where a partition begins of
 //! which nothing has landed is in the [`claims`].
 
@@ -13,11 +13,10 @@ mod encoding;
 mod fence;
 mod file;
 mod footer;
-mod landing;
 mod layout;
 mod place;
 mod store;
-mod trouble;
+mod window;
 mod writer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -25,7 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
+use arrow::datatypes::{Schema, SchemaRef};
 use async_trait::async_trait;
 use parquet::basic::ZstdLevel;
 use tempfile::TempPath;
@@ -34,12 +33,16 @@ use self::claims::{ClaimedStart, Claims, Wanted};
 use self::encoding::TopicEncoding;
 use self::fence::Look;
 use self::footer::Footer;
-use self::landing::{ParquetLanding, WAITING, in_parallel, lock};
-use self::store::{Named, Store, TopicListing};
+use self::store::{Named, Store};
+use self::window::{ParquetWindow, WAITING, in_parallel, lock};
 use crate::error::{Error, ErrorKind, Result};
-use crate::load::LoadedRows;
+use crate::load::{LoadedRows, envelope_fields};
 use crate::offset::{OffsetRange, TopicPartition};
-use crate::sink::{Claim, Claimed, LandedPosition, LandedRows, Landing, LedgerEntry, Sink, WindowInfo};
+use crate::reader::{ParquetReader, Reader};
+use crate::sink::{
+    BroughtBy, Claim, Claimed, LandedPosition, LedgerEntry, MARK_COMMITS, Sink, WindowInfo, WindowWriter, evolution,
+};
+use crate::trouble;
 
 /// How Parquet files are written; what lands does not depend on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +77,8 @@ struct Landings {
     only_reads: bool,
     options: ParquetSinkOptions,
     zstd_level: ZstdLevel,
+    /// The columns of each topic that was prepared.
+    columns: Mutex<HashMap<String, SchemaRef>>,
     encodings: Mutex<HashMap<Arc<str>, Arc<TopicEncoding>>>,
     // The newest landed range of each partition that this process has seen. Landings only grow: what falls behind this was
     // taken away by somebody.
@@ -108,8 +113,8 @@ impl ParquetSink {
                 .with_source(error)
         })?;
         let store = Arc::new(store);
-        let (encodings, known) = Default::default();
-        Ok(ParquetSink(Arc::new(Landings { store, only_reads, options, zstd_level, encodings, known })))
+        let (columns, encodings, known) = Default::default();
+        Ok(ParquetSink(Arc::new(Landings { store, only_reads, options, zstd_level, columns, encodings, known })))
     }
 
     /// The landing's folder.
@@ -122,6 +127,11 @@ impl ParquetSink {
 impl Sink for ParquetSink {
     fn describe(&self) -> String {
         format!("parquet at {}", self.0.store.root().display())
+    }
+
+    async fn prepare(&self, topic: &str, columns: &SchemaRef) -> Result<()> {
+        let (landings, topic, columns) = (self.0.clone(), topic.to_owned(), columns.clone());
+        blocking(move || landings.prepare(&topic, columns)).await
     }
 
     async fn positions(&self, of: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
@@ -145,42 +155,13 @@ impl Sink for ParquetSink {
         .await
     }
 
-    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn Landing>> {
+    async fn open(&self, window: &WindowInfo) -> Result<Box<dyn WindowWriter>> {
         self.0.may_change()?;
-        Ok(Box::new(ParquetLanding::new(self.0.clone(), window.clone())))
+        Ok(Box::new(ParquetWindow::new(self.0.clone(), window.clone())))
     }
 
-    async fn ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        let (landings, topic) = (self.0.clone(), topic.to_owned());
-        blocking(move || landings.read_ledger(&topic)).await
-    }
-
-    async fn landed_rows(&self, entry: &LedgerEntry) -> Result<LandedRows> {
-        let (store, entry) = (self.0.store.clone(), entry.clone());
-        blocking(move || {
-            let path = store.file(&entry.topic_partition, entry.range.start())?;
-            let (found, rows) = footer::proved_rows(&path)?;
-            let as_read = LedgerEntry { location: found.location.clone(), ..entry };
-            match found == as_read {
-                true => Ok(rows),
-                false => Err(trouble::damaged(&path, "it is not the file that the ledger was read from")),
-            }
-        })
-        .await
-    }
-
-    async fn topics(&self) -> Result<Vec<String>> {
-        let store = self.0.store.clone();
-        blocking(move || store.topics()).await
-    }
-
-    async fn strays(&self) -> Result<Vec<String>> {
-        let store = self.0.store.clone();
-        blocking(move || {
-            let strays = store.strays()?.into_iter();
-            Ok(strays.map(|path| format!("{} is no file that RDP landed here", path.display())).collect())
-        })
-        .await
+    fn reader(&self) -> Arc<dyn Reader> {
+        Arc::new(ParquetReader::of_folder(self.folder().to_path_buf()))
     }
 }
 
@@ -190,6 +171,25 @@ impl Landings {
             true => Err(Error::internal(format!("{} was opened to be read", self.store.root().display()))),
             false => Ok(()),
         }
+    }
+
+    /// Holds the columns against those of each partition's newest file with rows.
+    fn prepare(&self, topic: &str, columns: SchemaRef) -> Result<()> {
+        let partitions = self.store.list_topic(topic)?.partitions;
+        in_parallel(WAITING, partitions, |partition| {
+            let of = TopicPartition::new(topic, partition);
+            for &start in self.store.list(&of)?.starts.iter().rev().take(MARK_COMMITS) {
+                let path = self.store.file(&of, start)?;
+                let footer = Footer::read(&path)?;
+                evolution::check(topic, &*footer.schema(&path)?, &path.display().to_string(), &columns)?;
+                if footer.entry.record_count > 0 {
+                    break;
+                }
+            }
+            Ok(())
+        })?;
+        lock(&self.columns).insert(topic.to_owned(), columns);
+        Ok(())
     }
 
     fn read_positions(&self, of: Vec<TopicPartition>) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
@@ -206,13 +206,13 @@ impl Landings {
             let position = match &look.newest {
                 Some(entry) => Some(LandedPosition {
                     position: entry.range.end(),
-                    window: Some(entry.window.clone()),
+                    brought_by: BroughtBy::Window(entry.window.clone()),
                     source: entry.source.clone(),
                     newest: mark,
                 }),
                 None => claimed_start(&claims, &of).map(|ClaimedStart { start, source }| LandedPosition {
                     position: *start,
-                    window: None,
+                    brought_by: BroughtBy::Claim,
                     source: source.clone(),
                     newest: None,
                 }),
@@ -359,21 +359,6 @@ impl Landings {
         }
     }
 
-    fn read_ledger(&self, topic: &str) -> Result<Vec<LedgerEntry>> {
-        let TopicListing { partitions, mut foreign, .. } = self.store.list_topic(topic)?;
-        let mut files = Vec::new();
-        for partition in partitions {
-            let partition = TopicPartition::new(topic, partition);
-            let listing = self.store.list(&partition)?;
-            foreign.extend(listing.foreign);
-            files.extend(listing.starts.into_iter().map(|start| (partition.clone(), start)));
-        }
-        for path in &foreign {
-            tracing::warn!(path = %path.display(), "a file in the landing is not RDP's");
-        }
-        in_parallel(WAITING, files, |(partition, start)| fence::entry_of(&self.store, &partition, start))
-    }
-
     /// The encoding for a new file with these rows.
     fn encoding_for(&self, loaded: &LoadedRows) -> Result<Arc<TopicEncoding>> {
         let topic = &loaded.topic_partition.topic;
@@ -389,31 +374,14 @@ impl Landings {
         Ok(encoding)
     }
 
-    /// The encoding for a file without rows: with the columns that the topic has, so far as is known.
+    /// The encoding for a file without rows: with the columns that the topic was prepared for.
     fn encoding_of(&self, of: &TopicPartition) -> Result<Arc<TopicEncoding>> {
         if let Some(encoding) = lock(&self.encodings).get(&of.topic) {
             return Ok(encoding.clone());
         }
-        let schema = match self.newest_of_topic(of)? {
-            // The columns alone: the metadata is that file's ledger.
-            Some(path) => Arc::new(Schema::new(Footer::read(&path)?.schema(&path)?.fields().clone())),
-            None => kafka_columns(),
-        };
-        Ok(Arc::new(self.decide(&of.topic, &RecordBatch::new_empty(schema))?))
-    }
-
-    /// A file of which a partition without rows takes its columns: its own newest one, or else another partition's.
-    fn newest_of_topic(&self, of: &TopicPartition) -> Result<Option<PathBuf>> {
-        if let Some(&start) = self.store.list(of)?.starts.last() {
-            return self.store.file(of, start).map(Some);
-        }
-        for partition in self.store.list_topic(&of.topic)?.partitions {
-            let other = TopicPartition::new(of.topic.clone(), partition);
-            if let Some(&start) = self.store.list(&other)?.starts.last() {
-                return self.store.file(&other, start).map(Some);
-            }
-        }
-        Ok(None)
+        let prepared = lock(&self.columns).get(&*of.topic).cloned();
+        let columns = prepared.unwrap_or_else(|| Arc::new(Schema::new(envelope_fields())));
+        Ok(Arc::new(self.decide(&of.topic, &RecordBatch::new_empty(columns))?))
     }
 
     fn decide(&self, topic: &str, rows: &RecordBatch) -> Result<TopicEncoding> {
@@ -437,25 +405,6 @@ fn starts_at(position: Option<i64>, entry: &LedgerEntry) -> Result<()> {
 
 fn claimed_start<'a>(claims: &'a BTreeMap<Arc<str>, Claims>, of: &TopicPartition) -> Option<&'a ClaimedStart> {
     claims.get(&of.topic)?.starts.get(&of.partition)
-}
-
-/// The columns of a topic of which nothing is known yet.
-fn kafka_columns() -> SchemaRef {
-    let header =
-        Fields::from(vec![Field::new("name", DataType::Utf8, false), Field::new("value", DataType::Binary, true)]);
-    let headers = DataType::List(Arc::new(Field::new("item", DataType::Struct(header), false)));
-    let timestamp = DataType::Timestamp(TimeUnit::Millisecond, Some("UTC".into()));
-    Arc::new(Schema::new(vec![
-        Field::new("_kafka_topic", DataType::Utf8, false),
-        Field::new("_kafka_partition", DataType::Int32, false),
-        Field::new("_kafka_offset", DataType::Int64, false),
-        Field::new("_kafka_timestamp", timestamp, true),
-        Field::new("_kafka_key", DataType::Binary, true),
-        Field::new("_kafka_headers", headers, true),
-        Field::new("_kafka_tombstone", DataType::Boolean, false),
-        Field::new("_kafka_value", DataType::Binary, true),
-        Field::new("_rdp_error", DataType::Utf8, true),
-    ]))
 }
 
 /// The folder that a landing's URL or path means, for whoever writes it and whoever reads it.

@@ -7,9 +7,10 @@ use std::path::Path;
 use parquet::basic::ZstdLevel;
 use tempfile::{Builder, NamedTempFile};
 
-use super::{ParquetSink, ParquetSinkOptions, layout, local_folder, trouble};
+use super::{ParquetSink, ParquetSinkOptions, layout, local_folder};
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
+use crate::trouble;
 
 impl ParquetSink {
     /// Looks whether [`open`](ParquetSink::open) would take this place and these options; makes nothing.

@@ -3,16 +3,16 @@
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, TempPath};
 
 use super::layout;
-use super::trouble;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
+use crate::trouble;
 
 /// A landing's folder.
 #[derive(Debug)]
@@ -120,63 +120,20 @@ impl Store {
         Ok(listing)
     }
 
-    /// The topics that have a folder, by name.
-    pub(super) fn topics(&self) -> Result<Vec<String>> {
-        let mut topics: Vec<String> =
-            self.entries(&self.root)?.iter().filter_map(|path| layout::topic_of(path)).collect();
-        topics.sort_unstable();
-        Ok(topics)
-    }
-
-    /// Every file below the landing's folder that a reader globs and that is none of the landed ones.
-    pub(super) fn strays(&self) -> Result<Vec<PathBuf>> {
-        let mut strays = Vec::new();
-        self.strays_in(&self.root, &mut Vec::new(), &mut strays)?;
-        strays.sort_unstable();
-        Ok(strays)
-    }
-
-    /// Links are followed, as readers do, but for those that lead to a folder `above`: such a circle has no end.
-    fn strays_in(&self, folder: &Path, above: &mut Vec<(u64, u64)>, strays: &mut Vec<PathBuf>) -> Result<()> {
-        let found = fs::metadata(folder).map_err(|error| trouble::disk("list folder", folder, error))?;
-        let itself = (found.dev(), found.ino());
-        if above.contains(&itself) {
-            return Ok(());
-        }
-        above.push(itself);
-        for path in self.entries(folder)? {
-            if path.is_dir() {
-                self.strays_in(&path, above, strays)?;
-            } else if path.extension().is_some_and(|ending| ending == "parquet") && !self.is_landed(&path) {
-                strays.push(path);
-            }
-        }
-        above.pop();
-        Ok(())
-    }
-
-    fn is_landed(&self, path: &Path) -> bool {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-            return false;
-        };
-        let partition = folder.file_name().and_then(|name| name.to_str()).and_then(layout::partition_of);
-        let is_in_place = folder
-            .parent()
-            .is_some_and(|topic| topic.parent() == Some(&self.root) && layout::topic_of(topic).is_some());
-        is_in_place && partition.is_some() && layout::start_of(name).is_some()
-    }
-
     /// What lies in a folder of the landing; nothing where it is not there.
     fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let read = fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-        match read {
-            // Not so where it is there and cannot be read, as a link to a disk that is not mounted, and where all of it is
-            // gone.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(folder) && !is_absent(&self.root) => {
-                Ok(Vec::new())
-            }
-            read => read.map_err(|error| trouble::disk("list folder", folder, error)),
-        }
+        let read = || fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+        let found: io::Result<Vec<PathBuf>> = match read() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match is_absent(folder) {
+                true if !is_absent(&self.root) => Ok(Vec::new()),
+                // All of it is gone.
+                true => Err(error),
+                // Another writer made it just now; or it is there and cannot be read, as a link to a disk that is not mounted.
+                false => read(),
+            },
+            found => found,
+        };
+        found.map_err(|error| trouble::disk("list folder", folder, error))
     }
 
     /// The path of a topic's claim.

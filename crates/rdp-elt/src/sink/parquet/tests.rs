@@ -7,8 +7,9 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::offset::OffsetRanges;
+use crate::reader::commits_of;
 use crate::sink::SourceIdentity;
-use crate::sink::conformance::{self, land, rows, window};
+use crate::sink::conformance::{self, land, offsets_of, rows, window};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parquet_passes_conformance() {
@@ -23,14 +24,14 @@ async fn parquet_passes_conformance() {
 #[tokio::test]
 async fn a_flipped_bit_anywhere_in_a_landed_file_is_found() {
     let (root, sink) = landing().await;
-    let entry = sink.ledger("orders").await.expect("it is whole").remove(0);
+    let entry = commits_of(&*sink.reader(), "orders").await.expect("it is whole").remove(0);
     let path = file_at(root.path(), 0);
     let whole = fs::read(&path).expect("it is there");
     for at in (0..whole.len()).step_by(whole.len() / 200).chain(whole.len() - 20..whole.len()) {
         let mut flipped = whole.clone();
         flipped[at] ^= 1 << (at % 8);
         fs::write(&path, &flipped).expect("it can be altered");
-        let error = sink.landed_rows(&entry).await.expect_err("a flipped bit is no landed file");
+        let error = offsets_of(&sink, &entry).await.expect_err("a flipped bit is no landed file");
         assert_eq!(error.kind(), ErrorKind::Data, "byte {at}: {error:?}");
         assert!(error.message().contains(&path.display().to_string()), "byte {at}: {error:?}");
     }
@@ -57,7 +58,7 @@ async fn a_truncated_file_is_named_and_stops_the_landing() {
         fs::write(&path, &whole[..length]).expect("it can be cut");
         for error in [
             open(root.path()).positions(&[orders()]).await.expect_err("positions"),
-            sink.ledger("orders").await.expect_err("ledger"),
+            commits_of(&*sink.reader(), "orders").await.expect_err("ledger"),
         ] {
             assert_eq!(error.kind(), ErrorKind::Data, "{length} bytes: {error:?}");
             assert!(error.message().contains("00000000000000000000.parquet"), "{error:?}");
@@ -72,7 +73,7 @@ async fn foreign_files_move_no_position_and_those_that_readers_would_see_are_str
     let folder = file_at(root.path(), 0);
     let folder = folder.parent().expect("a folder");
     fs::write(folder.join("notes.txt"), "mine").expect("it can be written");
-    assert!(sink.strays().await.expect("listed").is_empty(), "no reader globs it");
+    assert!(sink.reader().strays().await.expect("listed").is_empty(), "no reader globs it");
     let landed = file_at(root.path(), 0);
     let topic = root.path().join("topic=orders");
     let strays = [
@@ -87,12 +88,12 @@ async fn foreign_files_move_no_position_and_those_that_readers_would_see_are_str
     for (count, stray) in strays.iter().enumerate() {
         fs::create_dir_all(stray.parent().expect("a folder")).expect("it can be made");
         fs::copy(&landed, stray).expect("it can be copied");
-        let found = sink.strays().await.expect("listed");
+        let found = sink.reader().strays().await.expect("listed");
         assert_eq!(found.len(), count + 1, "{found:?}");
         assert!(found.iter().any(|found| found.contains(&stray.display().to_string())), "{found:?}");
     }
     assert_eq!(sink.positions(&[orders()]).await.expect("none is newest")[&orders()].position, 10);
-    assert_eq!(sink.ledger("orders").await.expect("none landed").len(), 1);
+    assert_eq!(commits_of(&*sink.reader(), "orders").await.expect("none landed").len(), 1);
 }
 
 #[tokio::test]
@@ -101,10 +102,32 @@ async fn links_that_lead_in_a_circle_are_not_followed_for_ever() {
     for name in ["a", "b", "c", "topic=orders/d"] {
         std::os::unix::fs::symlink(root.path(), root.path().join(name)).expect("it can be linked");
     }
-    assert!(sink.strays().await.expect("listed").is_empty());
+    assert!(sink.reader().strays().await.expect("listed").is_empty());
     // One that leads elsewhere shows readers the rows twice.
     std::os::unix::fs::symlink("topic=orders", root.path().join("copy")).expect("it can be linked");
-    assert_eq!(sink.strays().await.expect("listed").len(), 1);
+    assert_eq!(sink.reader().strays().await.expect("listed").len(), 1);
+}
+
+#[test]
+fn a_folder_that_is_made_while_it_is_listed_is_no_error() {
+    let root = TempDir::new().expect("a folder");
+    let store = Store::open(root.path().to_path_buf()).expect("it opens");
+    let at_once = std::sync::Barrier::new(2);
+    std::thread::scope(|scope| {
+        const ROUNDS: std::ops::Range<i32> = 0..3_000;
+        scope.spawn(|| {
+            for round in ROUNDS {
+                at_once.wait();
+                fs::create_dir(root.path().join(format!("topic=t{round}"))).expect("it can be made");
+            }
+        });
+        for round in ROUNDS {
+            at_once.wait();
+            for _ in 0..4 {
+                assert!(store.list_topic(&format!("t{round}")).expect("listed").claims.is_empty());
+            }
+        }
+    });
 }
 
 #[tokio::test]
@@ -116,7 +139,7 @@ async fn a_folder_that_is_there_and_cannot_be_read_is_not_an_empty_one() {
     std::os::unix::fs::symlink(root.path().join("not-mounted"), &partition).expect("it can be linked");
     for sink in [&open(root.path()), &sink] {
         sink.positions(&[orders()]).await.expect_err("the position is not known");
-        sink.ledger("orders").await.expect_err("neither is what landed");
+        commits_of(&*sink.reader(), "orders").await.expect_err("neither is what landed");
     }
 }
 
@@ -146,7 +169,7 @@ async fn a_pipe_in_the_place_of_a_landed_file_is_not_waited_for() {
     let path = file_at(root.path(), 10);
     let made = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
     assert!(made.success());
-    let error = sink.ledger("orders").await.expect_err("it is no file");
+    let error = commits_of(&*sink.reader(), "orders").await.expect_err("it is no file");
     assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
 }
 
@@ -154,7 +177,7 @@ async fn a_pipe_in_the_place_of_a_landed_file_is_not_waited_for() {
 async fn a_file_copied_to_another_name_is_found() {
     let (root, sink) = landing().await;
     fs::copy(file_at(root.path(), 0), file_at(root.path(), 10)).expect("it can be copied");
-    let error = sink.ledger("orders").await.expect_err("it would double the rows");
+    let error = commits_of(&*sink.reader(), "orders").await.expect_err("it would double the rows");
     assert_eq!(error.kind(), ErrorKind::Data, "{error:?}");
     assert!(error.message().contains("00000000000000000010.parquet"), "{error:?}");
 }
@@ -181,7 +204,7 @@ async fn a_folder_removed_in_the_middle_of_a_window_lands_nothing_or_all() {
     landing.append(&rows(&orders(), &[0, 1, 2])).await.expect("it takes rows");
     fs::remove_dir_all(&folder).expect("it can be removed");
     let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(0, 3).expect("a range"))]);
-    landing.commit(&ranges).await.expect("nothing had landed, so the folder is made again");
+    landing.commit(&ranges).await.landed().expect("nothing had landed, so the folder is made again");
     assert_eq!(sink.positions(&[orders()]).await.expect("it landed")[&orders()].position, 3);
 }
 
@@ -203,7 +226,7 @@ async fn a_writer_that_died_before_its_first_file_leaves_its_claim() {
     drop(passed(&sink, &[5], 5..6).await);
 
     let landed = sink.positions(&[orders()]).await.expect("it reads")[&orders()].clone();
-    assert_eq!((landed.position, landed.window), (5, None));
+    assert_eq!((landed.position, landed.brought_by), (5, BroughtBy::Claim));
     assert_eq!(land(&sink, &orders(), 0..6).await.expect_err("another start").kind(), ErrorKind::Conflict);
     land(&sink, &orders(), 5..6).await.expect("the claimed start");
 }
@@ -221,7 +244,8 @@ async fn an_overtaken_writer_lands_nothing_where_the_old_file_of_its_name_was_re
         fs::remove_file(file_at(root.path(), start)).expect("old files may be removed");
     }
     assert_eq!(zombie.name().expect_err("it was overtaken").kind(), ErrorKind::Conflict);
-    let ranges: Vec<_> = sink.ledger("orders").await.expect("it reads").iter().map(|entry| entry.range).collect();
+    let ranges: Vec<_> =
+        commits_of(&*sink.reader(), "orders").await.expect("it reads").iter().map(|entry| entry.range).collect();
     assert_eq!(ranges, [OffsetRange::new(20, 25).expect("a range")]);
     assert_eq!(land(&sink, &orders(), 15..30).await.expect_err("it is past that").kind(), ErrorKind::Conflict);
     land(&sink, &orders(), 25..30).await.expect("the position");
@@ -244,7 +268,7 @@ async fn a_spilled_file_bears_the_start_of_its_range_once_it_is_whole() {
     let (root, _) = landing().await;
     let options = ParquetSinkOptions { memory_bytes: 64 << 10, ..Default::default() };
     let sink = ParquetSink::open(&root.path().display().to_string(), options).expect("it opens");
-    let mut landing = ParquetLanding::new(sink.0.clone(), window());
+    let mut landing = ParquetWindow::new(sink.0.clone(), window());
     let offsets: Vec<i64> = (40..100_000).collect();
     landing.append(&rows(&orders(), &offsets)).await.expect("it takes rows");
     assert_eq!(temporaries(root.path()), [40], "what does not fit into memory is on the disk");
@@ -302,7 +326,7 @@ async fn a_claim_is_one_file_for_all_its_partitions_and_the_lowest_number_holds(
     let text = fs::read_to_string(topic.join("_claim.000000.json")).expect("it is text");
     let starts = sink.positions(&[orders()]).await.expect("it reads");
     assert_eq!(starts[&orders()].position, 5);
-    assert!(sink.ledger("orders").await.expect("claims are RDP's own").is_empty());
+    assert!(commits_of(&*sink.reader(), "orders").await.expect("claims are RDP's own").is_empty());
 
     fs::write(topic.join("_claim.000000.json"), text.replace("\"0\":5", "\"0\":4")).expect("it can be altered");
     let error = sink.positions(&[orders()]).await.expect_err("it says another start");
@@ -318,7 +342,7 @@ async fn a_claim_that_died_while_it_was_written_binds_nobody_and_goes_away() {
     let dead = topic.join(format!("{}x1{}", layout::claim_temporary_prefix(0), layout::TEMPORARY_SUFFIX));
     fs::write(&dead, "{").expect("it can be written");
     assert!(sink.positions(&[orders()]).await.expect("it reads").is_empty());
-    assert!(sink.ledger("orders").await.expect("it is RDP's own").is_empty());
+    assert!(commits_of(&*sink.reader(), "orders").await.expect("it is RDP's own").is_empty());
     land(&sink, &orders(), 3..4).await.expect("nobody was there");
     assert!(!dead.exists(), "its number is given");
 }
@@ -335,9 +359,9 @@ async fn memory_past_the_cap_is_written_out_and_what_lands_is_the_same() {
         assert!(landing.memory_bytes() < 700_000, "it holds {} bytes", landing.memory_bytes());
     }
     let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(0, 200_000).expect("a range"))]);
-    landing.commit(&ranges).await.expect("it lands");
-    let entry = sink.ledger("orders").await.expect("it reads").remove(0);
-    assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..200_000).collect::<Vec<_>>());
+    landing.commit(&ranges).await.landed().expect("it lands");
+    let entry = commits_of(&*sink.reader(), "orders").await.expect("it reads").remove(0);
+    assert_eq!(offsets_of(&sink, &entry).await.expect("whole"), (0..200_000).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -358,9 +382,9 @@ async fn few_large_rows_are_encoded_as_soon_as_many_small_ones() {
         assert!(landing.memory_bytes() < 48 << 20, "it holds {} bytes", landing.memory_bytes());
     }
     let ranges = OffsetRanges::from_iter([(orders(), OffsetRange::new(0, 120).expect("a range"))]);
-    landing.commit(&ranges).await.expect("it lands");
-    let entry = sink.ledger("orders").await.expect("it reads").remove(0);
-    assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..120).collect::<Vec<_>>());
+    landing.commit(&ranges).await.landed().expect("it lands");
+    let entry = commits_of(&*sink.reader(), "orders").await.expect("it reads").remove(0);
+    assert_eq!(offsets_of(&sink, &entry).await.expect("whole"), (0..120).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -382,9 +406,9 @@ async fn a_window_holds_no_file_open_however_many_partitions_it_has() {
         .filter(|link| link.as_ref().is_ok_and(|link| is_ours(&link.path())));
     assert_eq!(open.count(), 0, "files are open");
     let range = OffsetRange::new(0, 10_000).expect("a range");
-    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.expect("it lands");
-    for entry in sink.ledger("orders").await.expect("it reads") {
-        assert_eq!(sink.landed_rows(&entry).await.expect("whole").offsets, (0..10_000).collect::<Vec<_>>());
+    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.landed().expect("it lands");
+    for entry in commits_of(&*sink.reader(), "orders").await.expect("it reads") {
+        assert_eq!(offsets_of(&sink, &entry).await.expect("whole"), (0..10_000).collect::<Vec<_>>());
     }
 }
 
@@ -402,7 +426,7 @@ async fn many_partitions_side_by_side_land_as_one_row_group_each() {
     }
     assert!(landing.memory_bytes() < 64 << 20, "it holds {} bytes", landing.memory_bytes());
     let range = OffsetRange::new(0, 10_000).expect("a range");
-    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.expect("it lands");
+    landing.commit(&partitions.iter().map(|of| (of.clone(), range)).collect()).await.landed().expect("it lands");
     for partition in &partitions {
         let folder = layout::partition_folder(root.path(), partition).expect("a folder");
         let file = fs::File::open(folder.join(layout::file_name(0))).expect("it landed");
@@ -419,7 +443,7 @@ async fn a_partition_without_rows_has_the_columns_of_its_topic() {
     let other = TopicPartition::new("orders", 1);
     let landing = Sink::open(&sink, &window()).await.expect("it opens");
     let range = OffsetRange::new(0, 3).expect("a range");
-    landing.commit(&OffsetRanges::from_iter([(other.clone(), range)])).await.expect("it lands");
+    landing.commit(&OffsetRanges::from_iter([(other.clone(), range)])).await.landed().expect("it lands");
     let columns_of =
         |path: &Path| Footer::read(path).expect("it reads").schema(path).expect("it has one").fields().clone();
     let folder = layout::partition_folder(root.path(), &other).expect("a folder");
@@ -457,15 +481,15 @@ async fn landing() -> (TempDir, ParquetSink) {
 }
 
 /// A window with these rows whose files are whole.
-async fn whole(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> landing::WholeWindow {
-    let mut landing = ParquetLanding::new(sink.0.clone(), window());
+async fn whole(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> window::WholeWindow {
+    let mut landing = ParquetWindow::new(sink.0.clone(), window());
     landing.append(&rows(&orders(), offsets)).await.expect("it takes rows");
     let range = OffsetRange::new(range.start, range.end).expect("a range");
     landing.make_whole(&OffsetRanges::from_iter([(orders(), range)])).expect("it is written")
 }
 
 /// The same, frozen between the fence and the name.
-async fn passed(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> landing::PassedWindow {
+async fn passed(sink: &ParquetSink, offsets: &[i64], range: std::ops::Range<i64>) -> window::PassedWindow {
     whole(sink, offsets, range).await.pass_fences().expect("it is at the position")
 }
 

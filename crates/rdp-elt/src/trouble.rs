@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind};
 ///
 /// Whatever passes by itself or by making room is [`Unavailable`](ErrorKind::Unavailable); what a person has to permit is
 /// [`Denied`](ErrorKind::Denied); a path that cannot be what it has to be is [`Config`](ErrorKind::Config).
-pub(super) fn disk(doing: &str, path: &Path, error: io::Error) -> Error {
+pub(crate) fn disk(doing: &str, path: &Path, error: io::Error) -> Error {
     use io::ErrorKind as Io;
     let (kind, help) = match error.kind() {
         Io::PermissionDenied => {
@@ -37,7 +37,7 @@ pub(super) fn disk(doing: &str, path: &Path, error: io::Error) -> Error {
 }
 
 /// An error of the Parquet encoder: the disk's where the disk is behind it, a bug where not.
-pub(super) fn encoder(doing: &str, path: &Path, error: ParquetError) -> Error {
+pub(crate) fn encoder(doing: &str, path: &Path, error: ParquetError) -> Error {
     match error {
         ParquetError::External(source) => match source.downcast::<io::Error>() {
             Ok(error) => disk(doing, path, *error),
@@ -49,7 +49,7 @@ pub(super) fn encoder(doing: &str, path: &Path, error: ParquetError) -> Error {
 
 /// A landed file that is not what was written. It is [`Data`](ErrorKind::Data): bad bytes that a person must look at,
 /// since going on would hide a loss.
-pub(super) fn damaged(path: &Path, what: impl Display) -> Error {
+pub(crate) fn damaged(path: &Path, what: impl Display) -> Error {
     Error::new(ErrorKind::Data, format!("landed file is damaged: path={}: {what}", path.display())).with_help(
         "restore the file from a copy; or, to land its range anew from the broker, move it and every later file of its \
          partition out of the landing and start again",
@@ -57,7 +57,7 @@ pub(super) fn damaged(path: &Path, what: impl Display) -> Error {
 }
 
 /// A claim that is not what was written: where its partitions begin is not known then.
-pub(super) fn damaged_claim(path: &Path, what: impl Display) -> Error {
+pub(crate) fn damaged_claim(path: &Path, what: impl Display) -> Error {
     Error::new(ErrorKind::Data, format!("claim is damaged: path={}: {what}", path.display())).with_help(
         "restore the file from a copy; or, where all of its partitions have landed, move it out of the landing: landed \
          files say themselves how far they reach",
@@ -65,7 +65,7 @@ pub(super) fn damaged_claim(path: &Path, what: impl Display) -> Error {
 }
 
 /// A file in the landing that RDP did not write.
-pub(super) fn foreign(path: &Path, what: impl Display) -> Error {
+pub(crate) fn foreign(path: &Path, what: impl Display) -> Error {
     Error::new(ErrorKind::Data, format!("file in the landing is not RDP's: path={}: {what}", path.display()))
         .with_help("move it out of the landing: whoever reads the folder takes its rows for landed ones")
 }

@@ -14,14 +14,14 @@ use tempfile::TempPath;
 use super::file::Place;
 use super::writer::{PartitionWriter, WrittenFile};
 use super::{Landings, blocking};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
-use crate::sink::{Landing, LedgerEntry, Receipt, WindowInfo};
+use crate::sink::{Commit, LedgerEntry, Receipt, WindowInfo, WindowWriter};
 
 /// The open files of one window, one per partition.
-pub(super) struct ParquetLanding {
+pub(super) struct ParquetWindow {
     landings: Arc<Landings>,
     window: WindowInfo,
     writers: BTreeMap<TopicPartition, PartitionWriter>,
@@ -30,9 +30,9 @@ pub(super) struct ParquetLanding {
     has_failed: bool,
 }
 
-impl ParquetLanding {
+impl ParquetWindow {
     pub(super) fn new(landings: Arc<Landings>, window: WindowInfo) -> Self {
-        ParquetLanding { landings, window, writers: BTreeMap::new(), memory_bytes: 0, has_failed: false }
+        ParquetWindow { landings, window, writers: BTreeMap::new(), memory_bytes: 0, has_failed: false }
     }
 
     fn append_rows(&mut self, loaded: &LoadedRows) -> Result<()> {
@@ -161,7 +161,7 @@ fn write(
 }
 
 #[async_trait]
-impl Landing for ParquetLanding {
+impl WindowWriter for ParquetWindow {
     async fn append(&mut self, rows: &LoadedRows) -> Result<()> {
         let appended = self.append_rows(rows);
         self.has_failed |= appended.is_err();
@@ -172,9 +172,13 @@ impl Landing for ParquetLanding {
         self.memory_bytes
     }
 
-    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Result<Receipt> {
+    async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Commit {
         let ranges = ranges.clone();
-        blocking(move || self.land(&ranges)).await
+        match blocking(move || self.land(&ranges)).await {
+            Ok(receipt) => Commit::Landed(receipt),
+            Err(error) if error.kind() == ErrorKind::Conflict => Commit::Overtaken(error),
+            Err(error) => Commit::Unknown(error),
+        }
     }
 
     // Files without a name go away when they are dropped.
