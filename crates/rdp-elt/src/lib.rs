@@ -1,4 +1,4 @@
-//! Lands Kafka topics in files exactly once, and queries what has landed with SQL.
+//! Lands Kafka topics in files exactly once, and proves it.
 //!
 //! Records come out of librdkafka in poll windows, become typed Arrow rows, and are committed to a sink together with
 //! the positions that they bring their partitions to. The sink is the truth about positions: after a crash, a rebalance
@@ -49,7 +49,6 @@
 //! | [`load`] | payloads to rows; schema inference |
 //! | [`sink`] | the contract of landings, Parquet files, a sink in memory, the conformance suite |
 //! | [`audit`] | proof from ledger, rows and broker |
-//! | [`transform`] | SQL over what has landed |
 //! | [`config`] | the one config file: `Config::from_path` gives source, load, limits and sink |
 //! | [`failpoint`] | steps at which tests kill the process |
 //! | [`torture`] | a topic to torture a loader with, compared record by record with what landed |
@@ -57,14 +56,13 @@
 //! The paved path is at the crate's root: [`Loader`] with what it takes and tells, the words that every room uses
 //! ([`Error`], [`TopicPartition`], [`OffsetRange`], [`Positions`], [`Schema`], [`KafkaStreamRecord`], [`DataSet`]), and
 //! load in one call for hosts that have their records already: [`elt_load_kafka_records`] and its JSON form. What is one
-//! room's own business stays in its module.
+//! room's own business stays in its module. SQL over what has landed is a crate of its own, `rdp-transform`.
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `kafka` | yes | [`kafka`], [`config`], [`audit`], [`torture`] and [`Loader`]; builds librdkafka |
-//! | `transform` | yes | [`transform`]; builds Polars |
 //!
 //! Features add API and never change behaviour. Without `kafka`, schema, load and sinks serve records from elsewhere.
 //!
@@ -96,8 +94,6 @@ mod loader;
 pub mod sink;
 #[cfg(feature = "kafka")]
 pub mod torture;
-#[cfg(feature = "transform")]
-pub mod transform;
 
 pub use dataset::DataSet;
 pub use error::{Error, ErrorKind, Result};

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rdp_elt::Error;
 use rdp_elt::config::Config;
-use rdp_elt::transform::{QueryResult, Tables, sql};
+use rdp_transform::{QueryResult, Tables, sql};
 
 use super::blocking;
 use crate::args::Sql;

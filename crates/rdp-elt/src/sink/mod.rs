@@ -24,8 +24,7 @@ mod window;
 pub use crate::record::RecordMark;
 pub use claim::{Claim, Claimed};
 pub use memory::{CommitFailure, MemorySink};
-pub(crate) use parquet::local_folder;
-pub use parquet::{ParquetSink, ParquetSinkOptions};
+pub use parquet::{ParquetSink, ParquetSinkOptions, local_folder};
 pub use source::{SourceIdentity, Sources};
 pub use window::{WindowId, WindowInfo};
 

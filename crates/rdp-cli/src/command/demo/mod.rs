@@ -15,8 +15,8 @@ use std::time::Instant;
 use rdp_elt::config::Config;
 use rdp_elt::kafka::EmbeddedBroker;
 use rdp_elt::sink::LedgerEntry;
-use rdp_elt::transform::{QueryResult, Tables, sql};
 use rdp_elt::{Error, Result, Shutdown, Until};
+use rdp_transform::{QueryResult, Tables, sql};
 use serde_json::json;
 
 use self::events::{OrderEvents, PARTITION_COUNT};

@@ -458,8 +458,12 @@ fn kafka_columns() -> SchemaRef {
     ]))
 }
 
-/// The folder that a landing's URL or path means, for whoever writes it and whoever reads it.
-pub(crate) fn local_folder(url_or_path: &str) -> Result<PathBuf> {
+/// The folder that a landing's URL or path means, for whoever writes it and whoever reads it. Asks no file system.
+///
+/// # Errors
+/// [`Unsupported`](crate::ErrorKind::Unsupported) where the URL is another store's, [`Config`](crate::ErrorKind::Config)
+/// where it names a host or no path.
+pub fn local_folder(url_or_path: &str) -> Result<PathBuf> {
     let path = match url_or_path.split_once(':') {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => match rest.strip_prefix("//") {
             None => rest,

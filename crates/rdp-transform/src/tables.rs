@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use polars::io::HiveOptions;
 use polars::prelude::{LazyFrame, PlRefPath, ScanArgsParquet, Schema, SchemaRef};
+use rdp_elt::sink::local_folder;
+use rdp_elt::{Error, Result};
 
 use super::sql::quoted;
-use crate::error::{Error, Result};
-use crate::sink::local_folder;
 
 /// The tables that a query may name.
 #[derive(Debug, Clone, Default)]
@@ -37,7 +37,7 @@ impl Tables {
     /// not seen by a query over these tables.
     ///
     /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where the folder is not there, is not a local one, nothing has landed in it,
+    /// [`Config`](rdp_elt::ErrorKind::Config) where the folder is not there, is not a local one, nothing has landed in it,
     /// or another landing has a topic of the same name.
     pub fn add_landing(&mut self, url: &str) -> Result<()> {
         let landing = local_folder(url)?;

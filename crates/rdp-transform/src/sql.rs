@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use rdp_elt::{Error, Result};
 use sqlparser::ast::{Expr, Statement, Visit, Visitor};
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
 
 use super::{QueryResult, Tables, planner};
-use crate::error::{Error, Result};
 
 /// Runs one SELECT over the tables and collects its rows.
 ///
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// CPU-bound and blocking: call it away from async threads.
 ///
 /// # Errors
-/// [`Config`](crate::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
+/// [`Config`](rdp_elt::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
 /// there (the help lists those that are), or computes a number that does not fit its type.
 pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
     if statement.len() > LONGEST {
