@@ -15,18 +15,27 @@ RDP := $(CARGO_TARGET_DIR)/release/rdp
 help: ## List what there is
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
+# What the rdp that is there answers to a query: nothing where it has no SQL.
+SQL = $(shell { cd $(dir $(RDP)) && ./rdp sql 'SELECT 1'; } 2>/dev/null)
+
+# What the demo runs and no more, so no Polars, except where there is an rdp with SQL already. The packages are the same as
+# everywhere, and with them the features: `make test` builds nothing of it again.
 .PHONY: demo
-demo: build ## Show all of it in seconds: embedded broker, a killed loader, audit, SQL
+demo: ## Show all of it in seconds: embedded broker, a killed loader, audit, and SQL after `make build`
+	@testing/setup.sh build
+	cargo build $(CARGO_FLAGS) $(if $(SQL),,--no-default-features) --bin rdp
 	$(RDP) demo $(DEMO)
 
 .PHONY: build
-build: ## Build the rdp binary
+build: ## Build the rdp binary, SQL included
 	@testing/setup.sh build
 	cargo build $(CARGO_FLAGS)
 
 .PHONY: test
 test: ## Run every test, those against a real Kafka included (TEST=name runs only such)
 	@testing/setup.sh
+	$(if $(TEST),,cargo test $(CARGO_FLAGS) --no-default-features --test cli)
+	$(if $(TEST),,python3 testing/unified.py $(CARGO_FLAGS))
 	cargo test $(CARGO_FLAGS) --lib --bins --tests $(TEST) -- --include-ignored
 	cargo test $(CARGO_FLAGS) --doc $(TEST)
 
@@ -37,6 +46,7 @@ check: ## Format, clippy, docs, licenses and sources of dependencies, spelling: 
 	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo tree --quiet --locked --manifest-path fuzz/Cargo.toml > /dev/null  # its lock file follows our manifests
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	cargo clippy $(CARGO_FLAGS) --no-default-features --bin rdp --test cli -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc $(CARGO_FLAGS) --no-deps
 	cargo fetch --quiet --locked  # of every platform: the next line looks at all, and downloads nothing
 # Advisories are left out: their database comes from the network, and a build must not fail for news.

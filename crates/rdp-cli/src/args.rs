@@ -39,7 +39,7 @@ pub(crate) struct Global {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Show the whole of it in seconds: embedded broker, a killed loader, audit and SQL
+    /// Show the whole of it in seconds: embedded broker, a killed loader, audit and, where it is built in, SQL
     Demo(Demo),
     /// Ask the brokers, sample the topics and write a config to begin with
     Init(Init),
@@ -54,6 +54,12 @@ pub(crate) enum Command {
     /// Sample the topics and print the landing schema to paste into the config
     Schema(SchemaOf),
     /// Run SQL over landings and files
+    #[cfg_attr(
+        not(feature = "sql"),
+        command(
+            about = "Run SQL over landings and files: not in this rdp, which is built without; make build builds it in"
+        )
+    )]
     Sql(Sql),
     /// Prove from the ledger, and against the broker, that everything landed once
     Audit(Audit),

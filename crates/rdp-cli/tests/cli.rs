@@ -128,6 +128,18 @@ fn a_field_that_bears_a_folders_name_is_warned_of() {
 }
 
 #[test]
+#[cfg(not(feature = "sql"))]
+fn without_sql_the_help_and_the_error_say_how_to_get_it() {
+    let words = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(stdout(&rdp(&["--help"]))).contains("not in this rdp"), "{}", stdout(&rdp(&["--help"])));
+    let output = rdp(&["sql", "SELECT 1", "--config", "no-such-file.toml"]);
+    assert_eq!(output.status.code(), Some(17), "{}", stderr(&output));
+    let said = words(stderr(&output));
+    assert!(said.contains("built without SQL") && said.contains("make build"), "{said}");
+}
+
+#[test]
+#[cfg(feature = "sql")]
 fn an_unknown_table_is_told_what_to_name() {
     let output = rdp(&["sql", "SELECT * FROM no_such_table"]);
     assert_eq!(output.status.code(), Some(10));
@@ -148,13 +160,30 @@ fn the_demo_lands_every_record_once_though_its_loader_is_killed() {
     assert!(count("landed_after") > 0, "{report}");
     assert_eq!(count("landed_before_the_kill") + count("landed_after"), 20_000, "{report}");
 
-    let counts = "SELECT COUNT(*) AS n, COUNT(_rdp_error) AS quarantined FROM orders";
-    let output = rdp(&["sql", counts, "--landing", &format!("{demo}/landing"), "--output", "ndjson"]);
-    assert_eq!(stdout(&output).trim(), r#"{"n":20000,"quarantined":4}"#, "{}", stderr(&output));
+    #[cfg(feature = "sql")]
+    {
+        let counts = "SELECT COUNT(*) AS n, COUNT(_rdp_error) AS quarantined FROM orders";
+        let output = rdp(&["sql", counts, "--landing", &format!("{demo}/landing"), "--output", "ndjson"]);
+        assert_eq!(stdout(&output).trim(), r#"{"n":20000,"quarantined":4}"#, "{}", stderr(&output));
+    }
 
     let config = format!("{demo}/orders.toml");
     let output = rdp(&["audit", &config, "--offline"]);
     assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn the_demo_asks_by_sql_and_names_a_query_next_only_where_there_is_sql() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let demo = folder.path().join("demo");
+    let output = rdp(&["demo", "--records", "2000", "--folder", demo.to_str().expect("a plain path")]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let told = stdout(&output);
+    let (shown, next) = told.split_once("Next, over what").expect("it says what is next");
+    assert_eq!(shown.contains("SELECT status"), cfg!(feature = "sql"), "{told}");
+    let query = next.find("rdp sql").expect("a query is named");
+    let build = next.find("make build");
+    assert!(if cfg!(feature = "sql") { build.is_none() } else { build.is_some_and(|build| build < query) }, "{told}");
 }
 
 #[test]

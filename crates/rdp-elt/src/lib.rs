@@ -1,4 +1,4 @@
-//! Lands Kafka topics in files exactly once, and queries what has landed with SQL.
+//! Lands Kafka topics in files exactly once, and proves it.
 //!
 //! Records come out of librdkafka in poll windows, become typed Arrow rows, and are committed to a sink together with
 //! the positions that they bring their partitions to. The sink is the truth about positions: after a crash, a rebalance
@@ -50,7 +50,6 @@
 //! | [`sink`] | the contract of landings, Parquet files, a sink in memory, the conformance suite |
 //! | [`reader`] | landed rows by partition and range, and the ledger |
 //! | [`audit`] | proof from ledger, rows and broker |
-//! | [`transform`] | SQL over what has landed |
 //! | [`config`] | the one config file: `Config::from_path` gives source, load, limits and sink |
 //! | [`failpoint`] | steps at which tests kill the process |
 //! | [`torture`] | a topic to torture a loader with, compared record by record with what landed |
@@ -58,14 +57,13 @@
 //! The paved path is at the crate's root: [`Loader`] with what it takes and tells, the words that every room uses
 //! ([`Error`], [`TopicPartition`], [`OffsetRange`], [`Positions`], [`Schema`], [`KafkaStreamRecord`], [`DataSet`]), and
 //! load in one call for hosts that have their records already: [`elt_load_kafka_records`] and its JSON form. What is one
-//! room's own business stays in its module.
+//! room's own business stays in its module. SQL over what has landed is a crate of its own, `rdp-transform`.
 //!
 //! # Features
 //!
 //! | feature | default | adds |
 //! | --- | --- | --- |
 //! | `kafka` | yes | [`kafka`], [`config`], [`audit`], [`torture`] and [`Loader`]; builds librdkafka |
-//! | `transform` | yes | [`transform`]; builds Polars |
 //!
 //! Features add API and never change behaviour. Without `kafka`, schema, load and sinks serve records from elsewhere.
 //!
@@ -80,6 +78,7 @@
 mod clock;
 mod dataset;
 mod error;
+mod landing_url;
 mod ledger;
 mod offset;
 mod record;
@@ -100,11 +99,10 @@ pub mod reader;
 pub mod sink;
 #[cfg(feature = "kafka")]
 pub mod torture;
-#[cfg(feature = "transform")]
-pub mod transform;
 
 pub use dataset::DataSet;
 pub use error::{Error, ErrorKind, Result};
+pub use landing_url::LandingUrl;
 pub use load::{elt_load_kafka_records, elt_load_kafka_records_json};
 #[cfg(feature = "kafka")]
 pub use loader::{

@@ -9,7 +9,7 @@ use rdp_elt::sink::Sink;
 use rdp_elt::{LoadReport, Loader, Shutdown, Until};
 use serde_json::json;
 
-use super::shell_word;
+use super::{shell_word, sql};
 use crate::exit::Failure;
 use crate::number::{bytes, counted, grouped, seconds};
 use crate::progress::Progress;
@@ -168,7 +168,10 @@ fn next_command(config: &Config, path: &Path) -> String {
     let topic = config.topics().iter().find(|topic| !topic.starts_with('^'));
     let query = topic.map_or_else(|| "SHOW TABLES".to_owned(), |topic| format!("SELECT COUNT(*) FROM \"{topic}\""));
     let path = shell_word(path);
-    format!("next: rdp sql '{query}' --config {path}\n      rdp audit {path}")
+    match sql::IS_BUILT_IN {
+        true => format!("next: rdp sql '{query}' --config {path}\n      rdp audit {path}"),
+        false => format!("next: rdp audit {path}"),
+    }
 }
 
 /// How long a run that has not begun to read may take to end by itself.

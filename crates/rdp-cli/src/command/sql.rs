@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
-use rdp_elt::Error;
 use rdp_elt::config::Config;
-use rdp_elt::transform::{QueryResult, Tables, sql};
+use rdp_elt::{Error, ErrorKind};
+#[cfg(feature = "sql")]
+use rdp_transform::{QueryResult, Tables, sql};
+use serde_json::{Map, Value};
 
-use super::blocking;
 use crate::args::Sql;
 use crate::exit::Failure;
 use crate::number::counted;
@@ -14,25 +15,51 @@ use crate::screen::Screen;
 use crate::table::Table;
 
 pub(super) async fn run(args: &Sql, screen: &Screen) -> Result<(), Failure> {
-    let landings = landings(args)?;
-    let statement = args.query.clone();
-    let result = blocking(move || {
-        let mut tables = Tables::new();
-        for landing in &landings {
-            tables.add_landing(landing)?;
-        }
-        sql::query(&statement, &tables)
-    })
-    .await?;
-    screen.output().rows(&table(&result), &result.json_rows())?;
+    // Before a config is read: mending it would not help.
+    if !IS_BUILT_IN {
+        return Err(missing().into());
+    }
+    let answer = query(args.query.clone(), landings(args)?).await?;
+    screen.output().rows(&answer.table, &answer.rows)?;
     if screen.output().is_for_people() {
-        screen.say(counted(result.row_count() as u64, "row"));
+        screen.say(counted(answer.rows.len() as u64, "row"));
     }
     Ok(())
 }
 
-/// A query's rows for a person.
-pub(super) fn table(result: &QueryResult) -> Table {
+/// A query's rows, for a person and for a machine.
+pub(super) struct Answer {
+    pub(super) table: Table,
+    pub(super) rows: Vec<Map<String, Value>>,
+}
+
+/// Asks the topics of these landings.
+#[cfg(feature = "sql")]
+pub(super) async fn query(statement: String, landings: Vec<String>) -> Result<Answer, Error> {
+    let mut tables = Tables::new();
+    for landing in &landings {
+        tables.add_landing(landing).await?;
+    }
+    super::blocking(move || {
+        let result = sql::query(&statement, &tables)?;
+        Ok(Answer { table: table(&result), rows: result.json_rows() })
+    })
+    .await
+}
+
+/// Says that there is nobody to ask.
+#[cfg(not(feature = "sql"))]
+pub(super) async fn query(_: String, _: Vec<String>) -> Result<Answer, Error> {
+    Err(missing())
+}
+
+fn missing() -> Error {
+    Error::new(ErrorKind::Unsupported, "run query: this rdp is built without SQL")
+        .with_help("build one with SQL: make build, or cargo build without --no-default-features")
+}
+
+#[cfg(feature = "sql")]
+fn table(result: &QueryResult) -> Table {
     let table = result.columns().iter().fold(Table::new(), |table, column| match column.is_number {
         true => table.number(&column.name),
         false => table.text(&column.name),
@@ -54,6 +81,9 @@ fn landings(args: &Sql) -> Result<Vec<String>, Error> {
     }
     Ok(landings)
 }
+
+/// Whether this binary has SQL. What is said to a person next names no query where it has none.
+pub(crate) const IS_BUILT_IN: bool = cfg!(feature = "sql");
 
 /// The landing of the example config.
 const USUAL_LANDING: &str = "landing";

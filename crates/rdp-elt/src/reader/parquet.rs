@@ -23,9 +23,9 @@ use serde::Deserialize;
 use super::files::{Files, OpenFile};
 use super::{Ledger, Reader, RowStream};
 use crate::error::{Error, ErrorKind, Result};
+use crate::landing_url::LandingUrl;
 use crate::ledger::LedgerEntry;
 use crate::offset::TopicPartition;
-use crate::sink::local_folder;
 use crate::trouble;
 
 /// Reads a landing of Parquet files.
@@ -39,7 +39,7 @@ impl ParquetReader {
     /// [`Unsupported`](ErrorKind::Unsupported) for the URL of a remote store; [`Config`](ErrorKind::Config) for one that
     /// names no folder here.
     pub fn open(url_or_path: &str) -> Result<Self> {
-        Ok(Self::of_folder(local_folder(url_or_path)?))
+        Ok(Self::of_folder(url_or_path.parse::<LandingUrl>()?.folder().to_owned()))
     }
 
     pub(crate) fn of_folder(folder: PathBuf) -> Self {

@@ -26,7 +26,6 @@ pub use crate::ledger::{LedgerEntry, SourceIdentity, WindowId};
 pub use crate::record::RecordMark;
 pub use claim::{Claim, Claimed};
 pub use memory::{CommitFailure, MemorySink};
-pub(crate) use parquet::local_folder;
 pub use parquet::{ParquetSink, ParquetSinkOptions};
 pub use source::Sources;
 pub use window::WindowInfo;

@@ -16,13 +16,13 @@ use rdp_elt::config::Config;
 use rdp_elt::kafka::EmbeddedBroker;
 use rdp_elt::reader::commits_of;
 use rdp_elt::sink::LedgerEntry;
-use rdp_elt::transform::{QueryResult, Tables, sql};
 use rdp_elt::{Error, Result, Shutdown, Until};
 use serde_json::json;
 
 use self::events::{OrderEvents, PARTITION_COUNT};
 use self::folder::DemoFolder;
 use self::story::Story;
+use super::sql::{self, Answer};
 use super::{audit, blocking, land, shell_word};
 use crate::args::Demo;
 use crate::exit::Failure;
@@ -59,12 +59,14 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
     story.block(&audit::table(&report).to_string())?;
     story.detail(&audit::verdict(&report))?;
 
-    story.step("sql", STATUS_QUERY)?;
-    let statuses = query(folder.landing(), STATUS_QUERY).await?;
-    story.block(&super::sql::table(&statuses).to_string())?;
-    story.step("sql", POISON_QUERY)?;
-    let poisons = query(folder.landing(), POISON_QUERY).await?;
-    story.block(&super::sql::table(&poisons).to_string())?;
+    let statuses = match sql::IS_BUILT_IN {
+        true => {
+            let statuses = query(&mut story, &folder, STATUS_QUERY).await?;
+            query(&mut story, &folder, POISON_QUERY).await?;
+            Some(statuses.rows)
+        }
+        false => None,
+    };
 
     ending(&story, &folder, started)?;
     let took = started.elapsed().as_secs_f64();
@@ -73,7 +75,7 @@ pub(super) async fn run(args: &Demo, screen: &Screen) -> Result<(), Failure> {
         "landed_before_the_kill": survived.record_count,
         "landed_after": landed.report.record_count,
         "audit": audit::with_verdict(&report),
-        "statuses": statuses.json_rows(),
+        "statuses": statuses,
         "folder": args.folder,
         "seconds": took,
     }));
@@ -144,13 +146,12 @@ impl Survived {
     }
 }
 
-async fn query(landing: PathBuf, statement: &'static str) -> Result<QueryResult> {
-    blocking(move || {
-        let mut tables = Tables::new();
-        tables.add_landing(&landing.to_string_lossy())?;
-        sql::query(statement, &tables)
-    })
-    .await
+/// Asks what has landed, and shows the answer.
+async fn query(story: &mut Story, folder: &DemoFolder, statement: &str) -> Result<Answer, Failure> {
+    story.step("sql", statement)?;
+    let answer = sql::query(statement.to_owned(), vec![folder.landing().to_string_lossy().into_owned()]).await?;
+    story.block(&answer.table.to_string())?;
+    Ok(answer)
 }
 
 fn ending(story: &Story, folder: &DemoFolder, started: Instant) -> Result<(), Failure> {
@@ -163,10 +164,18 @@ fn ending(story: &Story, folder: &DemoFolder, started: Instant) -> Result<(), Fa
     story.line(&format!("Done in {took}. The files, for DuckDB, Polars, pandas and everybody else:"))?;
     story.line(&format!("  {landing}/topic={TOPIC}/partition=*/*.parquet\n\n"))?;
     story.line("Next, over what has just landed:")?;
-    story.line(&format!("  {}", story.strong(&ask)))?;
+    if sql::IS_BUILT_IN {
+        story.line(&format!("  {}", story.strong(&ask)))?;
+    }
     story.line(&format!("  {}", story.strong(&audit)))?;
     story.line("and with a topic of your own, in a copy of that config:")?;
-    story.line(&format!("  {}", story.strong("rdp schema CONFIG, rdp check CONFIG --connect, rdp load CONFIG")))
+    story.line(&format!("  {}", story.strong("rdp schema CONFIG, rdp check CONFIG --connect, rdp load CONFIG")))?;
+    if !sql::IS_BUILT_IN {
+        story
+            .line("This rdp is built without SQL, which takes longest to build. Once `make build` has built it in:")?;
+        story.line(&format!("  {}", story.strong(&ask)))?;
+    }
+    Ok(())
 }
 
 const TOPIC: &str = "orders";

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::loader::Loader;
 use super::plan::Plan;
 use crate::command::scratch::folder_beside_landing;
-use crate::command::shell_word;
+use crate::command::{shell_word, sql};
 
 /// Topic and landing. Dropped, it removes both as well as it can.
 pub(super) struct Scratch {
@@ -104,11 +104,14 @@ impl Kept {
     /// The commands that look at it, and those that remove it.
     pub(super) fn text(&self) -> String {
         let config = shell_word(&config_in(&self.folder));
+        let query = match sql::IS_BUILT_IN {
+            true => format!("        rdp sql 'SELECT COUNT(*) FROM \"{}\"' --config {config}\n", self.topic),
+            false => String::new(),
+        };
         format!(
-            "kept: topic {}, folder {}\nlook:   rdp audit {config}\n        rdp sql 'SELECT COUNT(*) FROM \"{}\"' --config {config}\nremove: {}\n        {}",
+            "kept: topic {}, folder {}\nlook:   rdp audit {config}\n{query}remove: {}\n        {}",
             self.topic,
             self.folder.display(),
-            self.topic,
             self.remove_folder(),
             self.delete_topic(),
         )

@@ -36,6 +36,7 @@ use self::footer::Footer;
 use self::store::{Named, Store};
 use self::window::{ParquetWindow, WAITING, in_parallel, lock};
 use crate::error::{Error, ErrorKind, Result};
+use crate::landing_url::LandingUrl;
 use crate::load::{LoadedRows, envelope_fields};
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::reader::{ParquetReader, Reader};
@@ -93,7 +94,7 @@ impl ParquetSink {
     /// of range or a path that is no folder; [`Denied`](ErrorKind::Denied) and [`Unavailable`](ErrorKind::Unavailable) where
     /// the disk refuses.
     pub fn open(url_or_path: &str, options: ParquetSinkOptions) -> Result<Self> {
-        Self::over(Store::open(local_folder(url_or_path)?)?, options, false)
+        Self::over(Store::open(folder_of(url_or_path)?)?, options, false)
     }
 
     /// Opens what has landed in a folder, to be read: nothing of it is made, changed or removed. `None` where there is no such
@@ -102,7 +103,7 @@ impl ParquetSink {
     /// # Errors
     /// Those of [`open`](Self::open).
     pub fn open_to_read(url_or_path: &str) -> Result<Option<Self>> {
-        let store = Store::open_to_read(local_folder(url_or_path)?)?;
+        let store = Store::open_to_read(folder_of(url_or_path)?)?;
         store.map(|store| Self::over(store, ParquetSinkOptions::default(), true)).transpose()
     }
 
@@ -407,31 +408,8 @@ fn claimed_start<'a>(claims: &'a BTreeMap<Arc<str>, Claims>, of: &TopicPartition
     claims.get(&of.topic)?.starts.get(&of.partition)
 }
 
-/// The folder that a landing's URL or path means, for whoever writes it and whoever reads it.
-pub(crate) fn local_folder(url_or_path: &str) -> Result<PathBuf> {
-    let path = match url_or_path.split_once(':') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("file") => match rest.strip_prefix("//") {
-            None => rest,
-            Some(rest) if rest.starts_with('/') => rest,
-            Some(rest) => match rest.strip_prefix("localhost") {
-                Some(path) if path.starts_with('/') => path,
-                _ => {
-                    return Err(Error::config(format!("open landing {url_or_path}: the URL names a host")).with_help(
-                        "write file:landing for a folder here, or file:///srv/landing for an absolute one",
-                    ));
-                }
-            },
-        },
-        Some((scheme, rest)) if rest.starts_with("//") => {
-            return Err(Error::new(ErrorKind::Unsupported, format!("open landing {url_or_path}: store {scheme}"))
-                .with_help("this build lands in local folders: write file:landing or file:///srv/landing"));
-        }
-        _ => url_or_path,
-    };
-    match path.is_empty() {
-        true => Err(Error::config("open landing: the path is empty").with_help("write url = \"file:landing\"")),
-        false => Ok(PathBuf::from(path)),
-    }
+fn folder_of(url_or_path: &str) -> Result<PathBuf> {
+    Ok(url_or_path.parse::<LandingUrl>()?.folder().to_owned())
 }
 
 /// Starts what blocks. The runtime panics where it has no thread for it and can have none.

@@ -7,7 +7,7 @@ use std::path::Path;
 use parquet::basic::ZstdLevel;
 use tempfile::{Builder, NamedTempFile};
 
-use super::{ParquetSink, ParquetSinkOptions, layout, local_folder};
+use super::{ParquetSink, ParquetSinkOptions, folder_of, layout};
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::trouble;
@@ -20,7 +20,7 @@ impl ParquetSink {
     pub fn look_at(url_or_path: &str, options: &ParquetSinkOptions) -> Result<()> {
         ZstdLevel::try_new(options.zstd_level)
             .map_err(|error| Error::config(format!("zstd_level = {}", options.zstd_level)).with_source(error))?;
-        let folder = local_folder(url_or_path)?;
+        let folder = folder_of(url_or_path)?;
         let found = match fs::metadata(&folder) {
             Ok(found) if !found.is_dir() => Err(io::Error::from(io::ErrorKind::NotADirectory)),
             // Nothing is made where a link leads nowhere.
@@ -38,7 +38,7 @@ impl ParquetSink {
 
     /// Whether a landing's folder is there already.
     pub fn is_there(url_or_path: &str) -> bool {
-        local_folder(url_or_path).is_ok_and(|folder| folder.is_dir())
+        folder_of(url_or_path).is_ok_and(|folder| folder.is_dir())
     }
 
     /// Writes where a landing of these partitions would: in the folders that are there, and where the first that is not would
@@ -47,7 +47,7 @@ impl ParquetSink {
     /// # Errors
     /// As [`open`](ParquetSink::open) and a commit, as far as that tells.
     pub fn try_writing(url_or_path: &str, of: &[TopicPartition]) -> Result<()> {
-        let root = local_folder(url_or_path)?;
+        let root = folder_of(url_or_path)?;
         if !root.is_dir() {
             let beside = nearest(&root);
             let made = Builder::new().prefix(PREFIX).tempdir_in(beside).and_then(tempfile::TempDir::close);

@@ -451,20 +451,6 @@ async fn a_partition_without_rows_has_the_columns_of_its_topic() {
 }
 
 #[test]
-fn urls_of_local_folders_are_paths_and_others_are_unsupported() {
-    let path = |url| local_folder(url).expect("it is local");
-    assert_eq!(path("file:landing"), Path::new("landing"));
-    assert_eq!(path("file:///srv/landing"), Path::new("/srv/landing"));
-    assert_eq!(path("FILE:landing"), Path::new("landing"));
-    assert_eq!(path("file://localhost/srv/landing"), Path::new("/srv/landing"));
-    assert_eq!(path("file:/srv/landing"), Path::new("/srv/landing"));
-    assert_eq!(path("./a:b"), Path::new("./a:b"));
-    assert_eq!(local_folder("s3://bucket/landing").expect_err("remote").kind(), ErrorKind::Unsupported);
-    assert_eq!(local_folder("file://landing").expect_err("a host").kind(), ErrorKind::Config);
-    assert_eq!(local_folder("").expect_err("no path").kind(), ErrorKind::Config);
-}
-
-#[test]
 fn a_file_where_the_landing_should_be_is_a_config_error() {
     let root = TempDir::new().expect("a folder");
     let path = root.path().join("taken");

@@ -1,6 +1,7 @@
 //! Window functions: over rows that are sorted for them, and brought back into their order.
 
 use polars::prelude::{DataType, Expr, LazyFrame, NULL, PlSmallStr, SortMultipleOptions, lit, when};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::aggregate::{Aggregate, is_aggregate};
@@ -8,7 +9,6 @@ use super::coerce::Typed;
 use super::expression::Scope;
 use super::function::arguments;
 use super::{Planner, SortKey, exact, failed, refused, sorted};
-use crate::error::Result;
 
 /// The window functions of one `SELECT`.
 #[derive(Default)]

@@ -1,13 +1,13 @@
 //! Text: compared by bytes, counted by characters.
 
 use polars::prelude::{AnyValue, DataType, Expr};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::cast;
 use super::coerce::Typed;
 use super::refused;
 use super::rowwise::{number, rowwise, text, unfit};
-use crate::error::Result;
 
 /// `LIKE` and `ILIKE`.
 pub(super) fn like(value: Typed, pattern: Typed, escape: Option<char>, is_blind: bool) -> Result<Expr> {

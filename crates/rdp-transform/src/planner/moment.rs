@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike};
 use polars::prelude::{AnyValue, DataType, PolarsResult, TimeUnit};
+use rdp_elt::Result;
 
 use super::coerce::{Typed, to};
 use super::rowwise::{rowwise, unfit};
 use super::{exact, refused};
-use crate::error::Result;
 
 /// A part of a date or a time as a number.
 pub(super) fn part(part: &str, value: Typed) -> Result<Typed> {

@@ -5,6 +5,7 @@ use polars::prelude::{
     Expr, JoinArgs, JoinCoalesce, JoinType, LazyCsvReader, LazyFileListReader, LazyFrame, LazyJsonLineReader,
     PlRefPath, ScanArgsParquet,
 };
+use rdp_elt::{Error, Result};
 use sqlparser::ast as sql;
 use sqlparser::ast::{BinaryOperator, JoinConstraint, JoinOperator, TableFactor};
 
@@ -12,7 +13,6 @@ use super::coerce::{Typed, together};
 use super::expression::Scope;
 use super::relation::{Relation, same};
 use super::{Planner, failed, refused};
-use crate::error::{Error, Result};
 
 impl Planner<'_> {
     /// The rows that `FROM` names; one row without columns where there is none.

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use polars::prelude::{Expr, UniqueKeepStrategy};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 use sqlparser::ast::{SelectItem, VisitMut, VisitorMut};
 
@@ -13,7 +14,6 @@ use super::expression::Scope;
 use super::relation::{Column, Relation, same};
 use super::window::Windows;
 use super::{Planner, SortKey, keys_of, place_of, refused, sorted};
-use crate::error::Result;
 
 /// One column that a `SELECT` gives.
 struct Item {
@@ -264,7 +264,7 @@ fn groups(select: &sql::Select, items: &[Item], relation: &Relation) -> Result<O
 fn with_aliases(expr: &sql::Expr, items: &[Item], relation: &Relation) -> Result<sql::Expr> {
     struct Aliases<'a>(&'a [Item], &'a Relation);
     impl VisitorMut for Aliases<'_> {
-        type Break = crate::error::Error;
+        type Break = rdp_elt::Error;
         fn post_visit_expr(&mut self, expr: &mut sql::Expr) -> ControlFlow<Self::Break> {
             let sql::Expr::Identifier(name) = &*expr else { return ControlFlow::Continue(()) };
             let Some(item) = self.0.iter().find(|item| item.has_alias && same(&item.name, &name.value)) else {

@@ -3,13 +3,13 @@
 use chrono::{NaiveDate, NaiveDateTime};
 use polars::prelude::Literal as _;
 use polars::prelude::{AnyValue, DataType, Expr, NULL, Scalar, TimeUnit, TimeZone, lit};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::coerce::{Typed, scale, to};
 use super::rowwise::{rowwise, text, unfit};
 use super::text::{bytes, owned};
 use super::{exact, moment, refused};
-use crate::error::Result;
 
 /// The type that a name of SQL's means.
 pub(super) fn type_of(name: &sql::DataType) -> Result<DataType> {

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
+use rdp_elt::{Error, Result};
 use sqlparser::ast::{Expr, Statement, Visit, Visitor};
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::parser::Parser;
 
 use super::{QueryResult, Tables, planner};
-use crate::error::{Error, Result};
 
 /// Runs one SELECT over the tables and collects its rows.
 ///
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 /// CPU-bound and blocking: call it away from async threads.
 ///
 /// # Errors
-/// [`Config`](crate::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
+/// [`Config`](rdp_elt::ErrorKind::Config) where the statement is wrong, is not of the dialect, names a table that is not
 /// there (the help lists those that are), or computes a number that does not fit its type.
 pub fn query(statement: &str, tables: &Tables) -> Result<QueryResult> {
     if statement.len() > LONGEST {
@@ -105,8 +105,13 @@ mod tests {
     }
 
     fn tables(landing: &Path) -> Tables {
+        tables_at(&format!("file:{}", landing.display()))
+    }
+
+    fn tables_at(url: &str) -> Tables {
         let mut tables = Tables::new();
-        tables.add_landing(&format!("file:{}", landing.display())).expect("something landed");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(tables.add_landing(url)).expect("something landed");
         tables
     }
 
@@ -152,9 +157,32 @@ mod tests {
                 {"status": "new", "id": null, "_kafka_offset": 2}
             ])
         );
-        let mut tables = Tables::new();
-        tables.add_landing(&format!("file://localhost{}", landing.path().display())).expect("the same landing");
+        let tables = tables_at(&format!("file://localhost{}", landing.path().display()));
         assert_eq!(query("SELECT * FROM orders", &tables).expect("it runs").row_count(), 3);
+    }
+
+    #[test]
+    fn a_column_that_widened_is_one_column_of_the_wider_type() {
+        let landing = tempfile::tempdir().expect("a folder");
+        let both = |start: i64| [start, start + 1];
+        let narrow = df!["n" => [1i32, 2], "x" => [0.5f32, 1.5], "_kafka_offset" => both(0)];
+        land(landing.path(), "orders", 0, 0, narrow.expect("rows"));
+        land(landing.path(), "orders", 0, 2, df!["_kafka_offset" => both(2)].expect("rows"));
+        let wide = df!["n" => [1i64 << 40, 4], "x" => [0.1f64, 2.5], "_kafka_offset" => both(4)];
+        land(landing.path(), "orders", 0, 4, wide.expect("rows"));
+        let sums = "SELECT SUM(n) AS n, MAX(x) AS x, COUNT(n) AS of_n, COUNT(*) AS all FROM orders";
+        let rows = query(sums, &tables(landing.path())).expect("it runs").json_rows();
+        let sum = (1i64 << 40) + 7;
+        assert_eq!(
+            serde_json::to_value(rows).expect("JSON"),
+            serde_json::json!([{"n": sum, "x": 2.5, "of_n": 4, "all": 6}])
+        );
+        let rows = query("SELECT n FROM orders WHERE x < 0.2 OR n = 2", &tables(landing.path())).expect("it runs");
+        assert_eq!(rows.row_count(), 2);
+
+        land(landing.path(), "orders", 0, 6, df!["n" => ["text"], "_kafka_offset" => [6i64]].expect("rows"));
+        let error = query("SELECT n FROM orders", &tables(landing.path())).expect_err("text is no number");
+        assert!(error.message().contains("\"n\""), "{error:?}");
     }
 
     #[test]

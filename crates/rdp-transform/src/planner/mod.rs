@@ -25,12 +25,12 @@ use std::cell::Cell;
 
 use polars::prelude::{DataFrame, Expr, IdxSize, JoinArgs, JoinType, LazyFrame, PlSmallStr, PolarsError};
 use polars::prelude::{SortMultipleOptions, UnionArgs, UniqueKeepStrategy, concat};
+use rdp_elt::{Error, Result};
 use sqlparser::ast as sql;
 
 use self::coerce::common;
 use self::relation::{Column, Relation};
 use super::Tables;
-use crate::error::{Error, Result};
 
 /// Plans one statement over these tables and runs it.
 pub(super) fn run(statement: &sql::Statement, tables: &Tables) -> Result<DataFrame> {

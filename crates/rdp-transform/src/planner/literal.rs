@@ -1,11 +1,11 @@
 //! Values that a query writes out.
 
 use polars::prelude::{AnyValue, DataType, Literal as _, Scalar, lit};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::coerce::Typed;
 use super::refused;
-use crate::error::Result;
 
 pub(super) fn literal(value: &sql::Value) -> Result<Typed> {
     Ok(match value {

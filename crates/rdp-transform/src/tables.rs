@@ -1,16 +1,15 @@
 //! Which tables a query sees: each topic of a landing under its own name.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use polars::io::HiveOptions;
 use polars::prelude::{DataType, LazyFrame, PlRefPath, PolarsResult, ScanArgsParquet, Schema, UnionArgs, col, concat};
+use rdp_elt::reader::{ParquetReader, Reader};
+use rdp_elt::{Error, LandingUrl, Result};
 
 use super::sql::quoted;
-use crate::error::{Error, Result};
-use crate::sink::local_folder;
 
 /// The tables that a query may name.
 #[derive(Debug, Clone, Default)]
@@ -37,13 +36,17 @@ impl Tables {
     /// not seen by a query over these tables.
     ///
     /// # Errors
-    /// [`Config`](crate::ErrorKind::Config) where the folder is not there, is not a local one, nothing has landed in it,
+    /// [`Config`](rdp_elt::ErrorKind::Config) where the folder is not there, is not a local one, nothing has landed in it,
     /// or another landing has a topic of the same name.
-    pub fn add_landing(&mut self, url: &str) -> Result<()> {
-        let landing = local_folder(url)?;
-        let mut found = false;
-        for (topic, folder) in topics_in(&landing)? {
-            let files = files_of(&folder)?;
+    pub async fn add_landing(&mut self, url: &str) -> Result<()> {
+        let landing = url.parse::<LandingUrl>()?.folder().to_owned();
+        if !landing.is_dir() {
+            return Err(Error::config(format!("read landing {}: there is no such folder", landing.display()))
+                .with_help("name the folder of a landing; relative paths begin at the current directory"));
+        }
+        let (reader, mut found) = (ParquetReader::open(url)?, false);
+        for topic in reader.topics().await? {
+            let files = reader.files(&topic).await?;
             if files.is_empty() {
                 continue;
             }
@@ -202,57 +205,6 @@ fn widens(from: &DataType, to: &DataType) -> bool {
     }
 }
 
-fn topics_in(landing: &Path) -> Result<Vec<(String, PathBuf)>> {
-    let mut topics: Vec<(String, PathBuf)> = folders(landing)?
-        .into_iter()
-        .filter_map(|folder| {
-            let topic = folder.file_name()?.to_str()?.strip_prefix("topic=")?.to_owned();
-            Some((topic, folder))
-        })
-        .collect();
-    topics.sort();
-    Ok(topics)
-}
-
-/// The landed files of a topic by partition and start, both of which their names tell. Hidden names are not landed yet.
-fn files_of(topic: &Path) -> Result<Vec<PathBuf>> {
-    let mut partitions: Vec<(i32, PathBuf)> = folders(topic)?
-        .into_iter()
-        .filter_map(|folder| {
-            let partition = folder.file_name()?.to_str()?.strip_prefix("partition=")?.parse().ok()?;
-            Some((partition, folder))
-        })
-        .collect();
-    partitions.sort();
-    let mut files = Vec::new();
-    for (_, folder) in partitions {
-        let mut landed: Vec<PathBuf> = entries(&folder)?
-            .into_iter()
-            .filter(|path| {
-                let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-                name.ends_with(".parquet") && !name.starts_with(['.', '_'])
-            })
-            .collect();
-        landed.sort();
-        files.append(&mut landed);
-    }
-    Ok(files)
-}
-
-fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
-    Ok(entries(folder)?.into_iter().filter(|path| path.is_dir()).collect())
-}
-
-fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
-    let list =
-        || fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<std::io::Result<Vec<_>>>();
-    list().map_err(|error| {
-        Error::config(format!("list landing folder {}", folder.display()))
-            .with_source(error)
-            .with_help("name the folder of a landing; relative paths begin at the current directory")
-    })
-}
-
 /// An absolute path: Polars would take a relative one with a colon in it for a URL.
 fn pl_path(path: &Path) -> PlRefPath {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -263,17 +215,17 @@ fn pl_path(path: &Path) -> PlRefPath {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_empty_landing_is_told_so() {
+    #[tokio::test]
+    async fn an_empty_landing_is_told_so() {
         let folder = tempfile::tempdir().expect("a folder");
-        let error = Tables::new().add_landing(&folder.path().to_string_lossy()).expect_err("it is empty");
+        let error = Tables::new().add_landing(&folder.path().to_string_lossy()).await.expect_err("it is empty");
         assert!(error.message().contains("nothing has landed there"), "{error:?}");
         assert!(error.help().is_some());
     }
 
-    #[test]
-    fn a_landing_that_is_not_there_is_named() {
-        let error = Tables::new().add_landing("no/such/landing").expect_err("it is not there");
+    #[tokio::test]
+    async fn a_landing_that_is_not_there_is_named() {
+        let error = Tables::new().add_landing("no/such/landing").await.expect_err("it is not there");
         assert!(error.message().contains("no/such/landing"), "{error:?}");
     }
 }

@@ -5,11 +5,11 @@ use polars::prelude::{
     Column, DataType, Expr, Field, Int64Chunked, IntoColumn, IntoSeries, NewChunkedArray, PolarsError, PolarsResult,
     Schema, Series, TimeUnit, TimeZone,
 };
+use rdp_elt::Result;
 use sqlparser::ast::BinaryOperator;
 
 use super::coerce::{Typed, digits_of, scale};
 use super::refused;
-use crate::error::Result;
 
 /// `+ - * % //` of whole numbers and decimals.
 pub(super) fn arithmetic(left: Typed, operator: &BinaryOperator, right: Typed) -> Result<Typed> {

@@ -1,9 +1,9 @@
 //! Values with their types, and the type that two of them meet in.
 
 use polars::prelude::{DataType, Expr, TimeUnit, TimeZone, lit};
+use rdp_elt::Result;
 
 use super::{cast, exact, refused};
-use crate::error::Result;
 
 /// An expression and its type.
 #[derive(Debug, Clone)]

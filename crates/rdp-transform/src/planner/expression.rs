@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::ops::ControlFlow;
 
 use polars::prelude::{DataType, Expr, Literal as _, lit, when};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 use sqlparser::ast::{BinaryOperator, UnaryOperator, Visit, Visitor};
 
@@ -14,7 +15,6 @@ use super::operator::{any_of, arithmetic, comparable, condition, is_comparison, 
 use super::relation::Relation;
 use super::window::Windows;
 use super::{Planner, cast, failed, refused, text};
-use crate::error::Result;
 
 /// What an expression may speak of.
 pub(super) struct Scope<'a> {

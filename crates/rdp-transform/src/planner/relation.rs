@@ -1,11 +1,11 @@
 //! Rows on their way through a plan, and the names by which a query reaches their columns.
 
 use polars::prelude::{DataType, Expr, LazyFrame, PlSmallStr};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::coerce::Typed;
 use super::{Planner, failed, refused};
-use crate::error::Result;
 
 /// Rows, and what their columns are called.
 #[derive(Clone)]

@@ -1,12 +1,12 @@
 //! Operators, and the types of what stands on their sides.
 
 use polars::prelude::{DataType, Expr, lit};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 use sqlparser::ast::{BinaryOperator, UnaryOperator};
 
 use super::coerce::{CAST, Typed, common, to, together};
 use super::{cast, exact, refused};
-use crate::error::Result;
 
 /// `+ - * / % //` of two numbers, or of a date and days.
 pub(super) fn arithmetic(whole: &sql::Expr, left: Typed, operator: &BinaryOperator, right: Typed) -> Result<Typed> {

@@ -1,6 +1,7 @@
 //! Scalar functions: those that are listed here, with DuckDB's meaning.
 
 use polars::prelude::{AnyValue, DataType, Expr, NULL, lit, when};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 
 use super::aggregate::is_aggregate;
@@ -8,7 +9,6 @@ use super::coerce::{Typed, scale, to};
 use super::expression::Scope;
 use super::operator::{comparable, unified};
 use super::{Planner, exact, moment, refused, text};
-use crate::error::Result;
 
 impl Planner<'_> {
     pub(super) fn function(&self, scope: &Scope<'_>, function: &sql::Function) -> Result<Typed> {

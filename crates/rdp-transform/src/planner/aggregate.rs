@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use polars::prelude::{DataType, Expr, LazyFrame, NULL, PlSmallStr, len, lit, when};
+use rdp_elt::Result;
 use sqlparser::ast as sql;
 use sqlparser::ast::{Visit, VisitMut, Visitor, VisitorMut};
 
@@ -11,7 +12,6 @@ use super::expression::Scope;
 use super::function::arguments;
 use super::relation::Relation;
 use super::{Planner, exact, refused};
-use crate::error::Result;
 
 /// The groups of one `SELECT`, and what is computed of each.
 #[derive(Default)]
