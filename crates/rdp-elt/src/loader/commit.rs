@@ -1,6 +1,7 @@
 //! One poll window on its way: open while records come in, then in flight while it commits.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures::stream::TryStreamExt;
 
@@ -8,6 +9,7 @@ use super::executor::{Background, Executor};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failpoint;
+use crate::kafka::WindowEnd;
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, TopicPartition};
 use crate::reader;
@@ -55,7 +57,8 @@ impl OpenWindow {
     }
 
     /// Begins the commit, beside whatever comes next.
-    pub(super) fn commit(self, ranges: OffsetRanges, executor: &Executor) -> InFlight {
+    pub(super) fn commit(self, ranges: OffsetRanges, end: WindowEnd, now: Moment, executor: &Executor) -> InFlight {
+        let closed = Closed { by: end, at: now, open_for: now.saturating_sub(self.opened_at) };
         let (writer, to_land) = (self.writer, ranges.clone());
         let outcome = executor.spawn(async move {
             match failpoint::pass("commit_begun") {
@@ -63,8 +66,16 @@ impl OpenWindow {
                 Err(error) => Commit::Unknown(error),
             }
         });
-        InFlight { id: self.id, ranges, counts: self.counts, records_of: self.records_of, outcome }
+        InFlight { id: self.id, ranges, counts: self.counts, records_of: self.records_of, closed, outcome }
     }
+}
+
+/// How a window closed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Closed {
+    pub(super) by: WindowEnd,
+    pub(super) at: Moment,
+    pub(super) open_for: Duration,
 }
 
 /// A window that is being committed.
@@ -72,6 +83,7 @@ pub(super) struct InFlight {
     pub(super) id: WindowId,
     pub(super) ranges: OffsetRanges,
     pub(super) counts: Counts,
+    pub(super) closed: Closed,
     records_of: BTreeMap<TopicPartition, u64>,
     outcome: Background,
 }

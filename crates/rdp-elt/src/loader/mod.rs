@@ -33,7 +33,7 @@ use self::executor::Executor;
 use self::lane::Lane;
 use self::run::Run;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::{KafkaConsumerBuilder, WindowLimits};
+use crate::kafka::{KafkaConsumerBuilder, WindowEnd, WindowLimits};
 use crate::load::LoadPlan;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::sink::{Receipt, Sink, WindowId};
@@ -125,6 +125,14 @@ pub enum LoadEvent {
         quarantined_count: u64,
         /// What the sink says of the commit.
         receipt: Receipt,
+        /// The lane that it came through.
+        lane: usize,
+        /// Why it closed.
+        closed_by: WindowEnd,
+        /// For how long it was open.
+        open_for: Duration,
+        /// How long it took to commit.
+        committed_in: Duration,
     },
     /// Something is unavailable and is tried again.
     Retrying {

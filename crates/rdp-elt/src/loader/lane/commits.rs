@@ -41,7 +41,7 @@ impl<F: Fetcher> Lane<F> {
         for (partition, range) in ranges.iter() {
             self.begun.insert(partition.clone(), range.end());
         }
-        self.in_flight = Some(window.commit(ranges, &self.executor));
+        self.in_flight = Some(window.commit(ranges, end, self.run.clock.now(), &self.executor));
         Ok(())
     }
 
@@ -128,6 +128,8 @@ impl<F: Fetcher> Lane<F> {
         self.landing_patience.reset();
         self.conflict_count = 0;
         let ends = in_flight.ranges.ends();
+        let committed_in = self.run.clock.since(in_flight.closed.at);
+        tracing::debug!(window = %in_flight.id, lane = self.number, closed = ?in_flight.closed, ?committed_in, "window landed");
         self.run.note_landed(&ends);
         self.report.window_count += 1;
         self.report.record_count += in_flight.counts.record_count;
@@ -141,6 +143,10 @@ impl<F: Fetcher> Lane<F> {
             record_count: in_flight.counts.record_count,
             quarantined_count: in_flight.counts.quarantined_count,
             receipt,
+            lane: self.number,
+            closed_by: in_flight.closed.by,
+            open_for: in_flight.closed.open_for,
+            committed_in,
         });
         if self.run.reports_positions() {
             let notes = self.run.source.landing_notes(&ends, &self.executor);
