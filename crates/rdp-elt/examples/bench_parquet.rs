@@ -56,7 +56,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         .iter()
         .enumerate()
         .map(|(partition, end)| Ok((TopicPartition::new(TOPIC, partition as i32), OffsetRange::new(0, *end as i64)?)));
-    let receipt = landing.commit(&ranges.collect::<Result<OffsetRanges, rdp_elt::Error>>()?).await?;
+    let receipt = landing.commit(&ranges.collect::<Result<OffsetRanges, rdp_elt::Error>>()?).await.landed()?;
     let committed = committing.elapsed();
     cpu += cpu_time() - before;
 
