@@ -66,7 +66,7 @@ bench: ## Measure on a real Kafka, beside reading alone and a hand-written loade
 	$(CARGO_TARGET_DIR)/release/bench $(BENCH)
 
 .PHONY: torture
-torture: ## Kill, fail, slow, freeze, rebalance and misinform the loader for hours, and compare (REPEATS=200 MINUTES=10 SECONDS=300 SCHEDULES=5000 TORTURE="matrix storm zombies wire")
+torture: ## Kill, fail, slow, freeze, rebalance and misinform the loader and fail its disk for hours, and compare (REPEATS=200 MINUTES=10 SECONDS=300 SCHEDULES=5000 TORTURE="matrix storm zombies operator wire disk")
 	@testing/setup.sh
 	cargo build $(CARGO_FLAGS) --bins
 	$(CARGO_TARGET_DIR)/release/torture $(TORTURE) --repeats $(or $(REPEATS),200) --minutes $(or $(MINUTES),10)

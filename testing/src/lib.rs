@@ -37,6 +37,7 @@
 mod cache;
 mod child;
 mod cluster;
+pub mod disk;
 pub mod landed;
 pub mod oracle;
 mod order;

@@ -5,7 +5,9 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use rdp_testing::Rdp;
+use rdp_testing::disk;
 use rdp_testing::torture::Total;
+use rdp_testing::torture::disk::Disk;
 use rdp_testing::torture::matrix::Matrix;
 use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
@@ -13,11 +15,11 @@ use rdp_testing::torture::wire::Wire;
 use rdp_testing::torture::zombie::Zombies;
 use rdp_testing::wire::Schedule;
 
-const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [operator] [wire] [--repeats 200] [--minutes 10] [--seed 1]
+const USAGE: &str = "usage: torture [matrix] [storm] [zombies] [operator] [wire] [disk] [--repeats 200] [--minutes 10] [--seed 1]
                [--threads 6] [--schedule '…']
-Without a name all five are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
-random moments, a fortieth of it zombies per step, as many sequences of an operator's, and five times as many schedules of
-wrong answers; --schedule: one of these, as it was printed; --minutes: the storm's time per protocol; --threads: landings at
+Without a name all six are done. --repeats: strikes per step, a third each kills, errors and delays; twice as many kills at
+random moments, a fortieth of it zombies per step, as many sequences of an operator's, five times as many schedules of
+wrong answers, and twice as many of failing disks; --schedule: one of either, as it was printed; --minutes: the storm's time per protocol; --threads: landings at
 the same time.";
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
             "zombies" => zombies(&wanted),
             "operator" => operators(&wanted),
             "wire" => wire(&wanted),
+            "disk" => disk(&wanted),
             _ => storm(&wanted),
         };
         println!("{}", part.table);
@@ -81,6 +84,16 @@ fn wire(wanted: &Wanted) -> Part {
     Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
 }
 
+fn disk(wanted: &Wanted) -> Part {
+    let Wanted { repeats, seed, threads, .. } = *wanted;
+    let disk = Disk { binary: Rdp::built_binary(), schedules: 2 * repeats, seed, threads: 2 * threads };
+    let report = match &wanted.disk_schedule {
+        Some(schedule) => disk.run_these(vec![schedule.clone()]),
+        None => disk.run(),
+    };
+    Part { table: report.to_string(), is_clean: report.is_clean(), total: report.total() }
+}
+
 fn storm(wanted: &Wanted) -> Part {
     let Wanted { storm_time: time, seed, .. } = *wanted;
     let blow = move |protocol| Storm { binary: Rdp::built_binary(), protocol, time, seed }.run();
@@ -101,20 +114,27 @@ struct Wanted {
     seed: u64,
     threads: usize,
     schedule: Option<Schedule>,
+    disk_schedule: Option<disk::Schedule>,
 }
 
 impl Wanted {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
         let minutes = |text: &str| text.parse().ok().map(|minutes: f64| Duration::from_secs_f64(60.0 * minutes));
         let storm_time = Duration::from_secs(600);
-        let mut wanted = Wanted { parts: Vec::new(), repeats: 200, storm_time, seed: 1, threads: 6, schedule: None };
+        let (schedule, disk_schedule) = (None, None);
+        let mut wanted =
+            Wanted { parts: Vec::new(), repeats: 200, storm_time, seed: 1, threads: 6, schedule, disk_schedule };
         while let Some(argument) = arguments.next() {
             match argument.as_str() {
                 part if PARTS.contains(&part) => wanted.parts.push(argument),
                 "--repeats" => wanted.repeats = arguments.next()?.parse().ok()?,
                 "--minutes" => wanted.storm_time = minutes(&arguments.next()?)?,
                 "--seed" => wanted.seed = arguments.next()?.parse().ok()?,
-                "--schedule" => wanted.schedule = Some(arguments.next()?.parse().ok()?),
+                "--schedule" => {
+                    let text = arguments.next()?;
+                    (wanted.schedule, wanted.disk_schedule) = (text.parse().ok(), text.parse().ok());
+                    (wanted.schedule.is_some() || wanted.disk_schedule.is_some()).then_some(())?;
+                }
                 "--threads" => wanted.threads = arguments.next()?.parse().ok()?,
                 _ => return None,
             }
@@ -127,4 +147,4 @@ impl Wanted {
     }
 }
 
-const PARTS: [&str; 5] = ["matrix", "zombies", "operator", "wire", "storm"];
+const PARTS: [&str; 6] = ["matrix", "zombies", "operator", "wire", "disk", "storm"];

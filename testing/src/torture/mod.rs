@@ -3,8 +3,10 @@
 //!
 //! [`matrix`] strikes at every named step in every way, [`storm`] makes members join, leave, die and freeze, [`zombie`]
 //! freezes a member until another has taken over, [`operator`] does what operators do between two runs, [`wire`] has
-//! brokers answer what is wrong. All are seeded; `make test` runs them short and `make torture` long.
+//! brokers answer what is wrong, [`disk`] has calls on the landing's files fail. All are seeded; `make test` runs them short
+//! and `make torture` long.
 
+pub mod disk;
 pub mod matrix;
 pub mod operator;
 mod oracle_count;
@@ -22,6 +24,8 @@ pub use total::Total;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::oracle;
 use crate::rdp::{Rdp, RdpProcess};
@@ -111,6 +115,17 @@ impl Victim {
             wait_until(Duration::from_secs(6), &mut is_enough);
         }
         others
+    }
+
+    /// Whether each partition has landed up to here, as `rdp positions` says.
+    fn has_landed_to(&self, ends: &[i64]) -> bool {
+        let exit = self.rdp("positions", &self.alone).args(["--output", "json"]).run(LIMIT);
+        let rows: Vec<Value> = serde_json::from_str(&exit.stdout).unwrap_or_default();
+        let landed = |partition: usize| {
+            let row = rows.iter().find(|row| row["partition"] == partition);
+            row.and_then(|row| row["landed"].as_i64()).unwrap_or_default()
+        };
+        ends.iter().enumerate().all(|(partition, end)| landed(partition) >= *end)
     }
 
     /// Waits until it has landed files beyond so many.

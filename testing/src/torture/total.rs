@@ -18,6 +18,8 @@ pub struct Total {
     pub zombies: u64,
     /// Answers of brokers that were spoilt, kept back or held up.
     pub answers: u64,
+    /// Calls on a landing's files that failed, or were slow or short.
+    pub calls: u64,
     /// Times that a member was given partitions, or robbed of them, in a storm.
     pub rebalances: u64,
     /// What operators did between runs, the runs included.
@@ -33,6 +35,7 @@ impl AddAssign for Total {
         self.freezes += other.freezes;
         self.zombies += other.zombies;
         self.answers += other.answers;
+        self.calls += other.calls;
         self.rebalances += other.rebalances;
         self.operations += other.operations;
         self.count += other.count;
@@ -41,11 +44,11 @@ impl AddAssign for Total {
 
 impl fmt::Display for Total {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Total { strikes, kills, freezes, zombies, answers, rebalances, operations, count } = self;
+        let Total { strikes, kills, freezes, zombies, answers, calls, rebalances, operations, count } = self;
         writeln!(
             out,
-            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {answers} wrong answers; \
-             members were given or robbed of partitions {rebalances} times; operators did {operations} things"
+            "tried: {strikes} strikes, {kills} kills, {freezes} freezes, {zombies} zombies, {answers} wrong answers, \
+             {calls} spoilt calls of a disk; members were given or robbed of partitions {rebalances} times; operators did {operations} things"
         )?;
         let Count { records, quarantined, lost, duplicated, altered, audits_failed } = count;
         writeln!(out, "of {records} records, {quarantined} of them bad input (quarantined):")?;

@@ -7,8 +7,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
-
 use super::oracle_count::Count;
 use super::{LIMIT, Total, Victim, side_by_side, table};
 use crate::order::orders;
@@ -186,7 +184,7 @@ fn recover(
         if now != sign {
             (sign, signed) = (now, Instant::now());
         } else if schedule.endless && signed.elapsed() > Duration::from_millis(500) {
-            is_complete = landed_to(victim, &ends);
+            is_complete = victim.has_landed_to(&ends);
         }
         if signed.elapsed() > LONGEST_SILENCE {
             return Err(Wrong::Silence(end_by_force(process)));
@@ -215,7 +213,7 @@ fn recover(
     if !fits(schedule, exit.code(), began.elapsed()) {
         return Err(Wrong::End(format!("after {:.1?}: {}, {}", began.elapsed(), exit.status, exit.stderr)));
     }
-    if exit.code() == Some(0) && !schedule.endless && !landed_to(victim, &stable_ends(topic, schedule)) {
+    if exit.code() == Some(0) && !schedule.endless && !victim.has_landed_to(&stable_ends(topic, schedule)) {
         return Err(Wrong::End(format!("with 0, and not all has landed: {}", exit.stderr)));
     }
     Ok(exit.code() == Some(0))
@@ -243,17 +241,6 @@ fn fits(schedule: &Schedule, code: Option<i32>, after: Duration) -> bool {
         _ => return false,
     };
     schedule.fitting_kinds().contains(&kind)
-}
-
-/// Whether each partition has landed up to here, as `rdp positions` says.
-fn landed_to(victim: &Victim, ends: &[i64]) -> bool {
-    let exit = victim.rdp("positions", &victim.alone).args(["--output", "json"]).run(LIMIT);
-    let rows: Vec<Value> = serde_json::from_str(&exit.stdout).unwrap_or_default();
-    let landed = |partition: usize| {
-        let row = rows.iter().find(|row| row["partition"] == partition);
-        row.and_then(|row| row["landed"].as_i64()).unwrap_or_default()
-    };
-    ends.iter().enumerate().all(|(partition, end)| landed(partition) >= *end)
 }
 
 /// Produces about so many records to each partition, in small batches and in transactions where the schedule has some.

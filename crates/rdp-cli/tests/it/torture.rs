@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use rdp_testing::torture::disk::Disk;
 use rdp_testing::torture::matrix::Matrix;
 use rdp_testing::torture::operator::Operators;
 use rdp_testing::torture::storm::{Protocol, Storm, StormReport};
@@ -42,6 +43,14 @@ fn a_zombie_lands_nothing() {
 #[ignore = "needs a broker"]
 fn whatever_brokers_answer_for_a_while_rdp_lands_once_and_says_why_it_waits() {
     let report = Wire { binary: binary(), schedules: 40, seed: 10_000, threads: 12 }.run();
+    println!("{report}");
+    assert!(report.is_clean(), "{report}");
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn however_a_disk_fails_rdp_lands_once_and_says_why_it_waits() {
+    let report = Disk { binary: binary(), schedules: 30, seed: 1, threads: 12 }.run();
     println!("{report}");
     assert!(report.is_clean(), "{report}");
 }
