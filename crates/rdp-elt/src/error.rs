@@ -149,6 +149,17 @@ impl Error {
         self.0.help.as_deref()
     }
 
+    /// What was being done, on what, and why it failed, in one line.
+    pub(crate) fn with_causes(&self) -> String {
+        let mut text = self.0.message.clone();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_retryable(&self) -> bool {
         self.0.kind == ErrorKind::Unavailable

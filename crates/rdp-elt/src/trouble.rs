@@ -1,6 +1,8 @@
-//! What the disk or a damaged file says, as the error that tells the caller what to do next.
+//! What the disk or a damaged file says, as the error that tells the caller what to do next; and how it is asked what is there,
+//! so that trouble is not taken for an answer.
 
 use std::fmt::Display;
+use std::fs;
 use std::io;
 use std::path::Path;
 
@@ -68,4 +70,21 @@ pub(crate) fn damaged_claim(path: &Path, what: impl Display) -> Error {
 pub(crate) fn foreign(path: &Path, what: impl Display) -> Error {
     Error::new(ErrorKind::Data, format!("file in the landing is not RDP's: path={}: {what}", path.display()))
         .with_help("move it out of the landing: whoever reads the folder takes its rows for landed ones")
+}
+
+/// Whether it is a folder, or a link to one. A link that leads nowhere is none; of all else that cannot be looked at nobody
+/// knows.
+pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
+    let leads_nowhere =
+        |error: &io::Error| error.kind() == io::ErrorKind::NotFound || error.raw_os_error() == Some(libc::ELOOP);
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error) if leads_nowhere(&error) && fs::symlink_metadata(path)?.is_symlink() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether there is nothing of this name, not even a link.
+pub(crate) fn is_absent(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }

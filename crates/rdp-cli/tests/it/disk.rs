@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use rdp_testing::disk::FailingDisk;
 use rdp_testing::{Exit, KafkaServer, Rdp, RdpConfig, RdpProcess, Topic, oracle, orders};
 
 use crate::{LIMIT, rdp};
@@ -195,6 +196,80 @@ fn of_two_loaders_of_one_landing_each_range_is_landed_by_one() {
     }
     oracle::check_landed_so_far(&config).assert_exact();
     end_well(&config);
+}
+
+/// What is visible and not durable would be gone after a loss of power, and the group had been told of it.
+#[test]
+#[ignore = "needs a broker"]
+fn what_is_not_durable_has_not_landed() {
+    let (topic, config) = landed("durable", 600);
+    topic.produce(orders(11, 300));
+    for fault in ["sync:EIO:partition:1:ever", "name:EIO+:file:1:ever sync:EIO:partition:1:ever"] {
+        let (exit, _) = under(fault, rdp("load").arg(config.path()), &config);
+        assert_error(&exit, UNAVAILABLE, &config.landing(), "Input/output error");
+        assert!(exit.stderr.contains("not available, again in"), "{}", exit.stderr);
+    }
+    end_well(&config);
+}
+
+#[test]
+#[ignore = "needs a broker"]
+fn who_waits_for_a_disk_says_why() {
+    let (topic, config) = landed("why", 600);
+    topic.produce(orders(12, 300));
+    let (exit, strikes) = under("write:ENOSPC:temporary:1:3", rdp("load").arg(config.path()), &config);
+    exit.assert_success();
+    assert_eq!(strikes.len(), 3);
+    let why = exit.stderr.lines().find(|line| line.contains("not available, again in"));
+    assert!(why.is_some_and(|why| why.contains("No space left on device")), "{}", exit.stderr);
+    end_well(&config);
+}
+
+/// As on a file server that tells late of new names.
+#[test]
+#[ignore = "needs a broker"]
+fn a_claim_that_somebody_has_and_nobody_sees_is_not_asked_for_without_end() {
+    let topic = KafkaServer::shared().create_topic("disk-claim", 1);
+    topic.produce(orders(13, 10));
+    let config = RdpConfig::orders(&topic).without_group().set("/loader/give_up_after", "1s");
+    let (exit, _) = under("name:EEXIST:claim:1:ever", rdp("load").arg(config.path()), &config);
+    assert_error(&exit, UNAVAILABLE, &config.landing(), "_claim.000000.json");
+    end_well(&config);
+}
+
+/// Each call that an audit makes fails once: it may neither say that the landing is clean nor that it is not.
+#[test]
+#[ignore = "needs a broker"]
+fn an_audit_that_could_not_read_says_nothing_of_the_landing() {
+    let topic = KafkaServer::shared().create_topic("disk-audit", 1);
+    topic.produce(orders(14, 20));
+    let config = RdpConfig::orders(&topic).without_group();
+    for round in 0..2 {
+        rdp("load").arg(config.path()).run(LIMIT).assert_success();
+        topic.produce(orders(15 + round, 20));
+    }
+    for call in ["open", "read", "list", "next", "stat"] {
+        for nth in 1.. {
+            let fault = format!("{call}:EIO:any:{nth}:1");
+            let audit = rdp("audit").arg(config.path()).arg("--offline");
+            let (exit, strikes) = under(&fault, audit, &config);
+            if strikes.is_empty() {
+                assert!(nth > 1, "an audit makes no {call}");
+                exit.assert_success();
+                break;
+            }
+            assert_eq!(exit.code(), Some(UNAVAILABLE), "{fault}: {}{}", exit.stdout, exit.stderr);
+            assert_says(&exit.stderr, &config.landing(), "Input/output error");
+        }
+    }
+}
+
+/// Runs it on a disk that fails so; says what was struck.
+fn under(faults: &str, process: Rdp, config: &RdpConfig) -> (Exit, Vec<String>) {
+    let faults: Vec<_> = faults.split(' ').map(|fault| fault.parse().expect("a fault")).collect();
+    let (process, disk) = FailingDisk::under(process, &config.landing(), &faults);
+    let exit = process.run(LIMIT);
+    (exit, disk.strikes())
 }
 
 /// A topic, and a config in whose landing its first records are. Its loader gives up soon.

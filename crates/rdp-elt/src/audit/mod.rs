@@ -14,7 +14,7 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::KafkaConsumerBuilder;
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::reader::{Reader, commits_of};
@@ -168,6 +168,8 @@ impl<'a> Audit<'a> {
         landed.source = entry.source.clone();
         let rows = match Rows::read(&*self.reader, entry).await {
             Ok(rows) => rows,
+            // Of what could not be read now nothing is known.
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Denied) => return Err(error),
             Err(error) => {
                 let what = format!("{}: {error:?}", ledger::named(entry));
                 landed.audit.find(FindingKind::Unreadable, Some(entry.range), what);
@@ -391,8 +393,10 @@ mod tests {
         }
 
         async fn rows_of(&self, commit: &LedgerEntry, _: Option<&[&str]>) -> Result<RowStream> {
-            if commit.location == "broken.parquet" {
-                return Err(Error::unavailable("read broken.parquet"));
+            match commit.location.as_str() {
+                "broken.parquet" => return Err(Error::new(ErrorKind::Data, "read broken.parquet")),
+                "away.parquet" => return Err(Error::unavailable("read away.parquet")),
+                _ => {}
             }
             let found = self.commits.iter().find(|(found, _)| found.window == commit.window);
             let rows = found.map(|(_, offsets)| {
@@ -523,11 +527,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_that_cannot_be_read_is_named() {
+    async fn a_file_that_is_damaged_is_named() {
         let sink = Doctored::default().landed(0, 10, 0..10).saying(|entry| entry.location = "broken.parquet".into());
         let report = offline(&sink).await;
         assert_eq!(kinds(&report), [FindingKind::Unreadable]);
         assert!(report.findings().all(|finding| finding.what.contains("broken.parquet")));
+    }
+
+    #[tokio::test]
+    async fn of_a_file_that_cannot_be_read_now_nothing_is_said() {
+        let sink = Doctored::default().landed(0, 10, 0..10).saying(|entry| entry.location = "away.parquet".into());
+        let error = audit_landing(&sink, &["orders".to_owned()]).await.expect_err("it was not read");
+        assert_eq!((error.kind(), error.message()), (ErrorKind::Unavailable, "read away.parquet"));
     }
 
     #[tokio::test]

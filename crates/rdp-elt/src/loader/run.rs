@@ -437,7 +437,7 @@ impl Patience {
             wait = wait.min(since.saturating_add(limit).saturating_sub(now).max(Duration::from_millis(1)));
         }
         tracing::debug!(?error, ?wait, "unavailable, trying again");
-        observer(LoadEvent::Retrying { kind: error.kind(), error: error.to_string(), wait });
+        observer(LoadEvent::Retrying { kind: error.kind(), error: error.with_causes(), wait });
         Ok(wait)
     }
 }

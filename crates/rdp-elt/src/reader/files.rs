@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::error::{Error, Result};
-use crate::trouble;
+use crate::trouble::{self, is_absent, is_folder};
 
 /// The folder of a landing.
 #[derive(Debug, Clone)]
@@ -125,7 +125,12 @@ fn strays_in(
     }
     above.push(itself);
     for path in entries(root, folder)? {
-        if path.is_dir() {
+        let is_folder = match is_folder(&path) {
+            // Files that are being written come and go.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&path) => continue,
+            looked => looked.map_err(|error| trouble::disk("look at", &path, error))?,
+        };
+        if is_folder {
             strays_in(root, &path, is_landed, above, strays)?;
         } else if path.extension().is_some_and(|ending| ending == "parquet")
             && !path.strip_prefix(root).is_ok_and(|name| name.to_str().is_some_and(is_landed))
@@ -137,11 +142,6 @@ fn strays_in(
     Ok(())
 }
 
-/// Whether there is nothing of this name, not even a link.
-fn is_absent(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
-}
-
 /// Runs what blocks off the async threads; in place where no runtime is at hand.
 async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
     if tokio::runtime::Handle::try_current().is_err() {
@@ -151,5 +151,30 @@ async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 's
         Ok(result) => result,
         Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
         Err(error) => Err(Error::unavailable("the process is shutting down").with_source(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_cannot_be_looked_at_is_not_taken_for_no_folder() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let link = |name: &str, to: &str| {
+            symlink(to, folder.path().join(name)).expect("a link");
+            is_folder(&folder.path().join(name)).map_err(|error| error.kind())
+        };
+        assert_eq!(link("here", "."), Ok(true));
+        assert_eq!(link("nowhere", "no-such-file"), Ok(false));
+        assert_eq!(link("round", "round"), Ok(false));
+        assert_eq!(link("unknown", &"x".repeat(300)), Err(io::ErrorKind::InvalidFilename));
+        let files = Files::new(folder.path().to_owned());
+        let error = files.strays(|_| false).await.expect_err("one cannot be looked at");
+        assert!(error.message().contains("unknown"), "{error:?}");
+        fs::remove_file(folder.path().join("unknown")).expect("it is ours");
+        assert_eq!(files.strays(|_| false).await.map_err(|error| error.kind()), Ok(Vec::new()));
     }
 }

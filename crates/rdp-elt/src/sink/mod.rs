@@ -46,7 +46,8 @@ pub use window::WindowInfo;
 /// * **Schema.** [`Sink::prepare`] is called before the first row of a topic, with the columns that its rows will have.
 /// * **Three outcomes.** A [`Commit`] is yes, no, or unknown. What is not a yes is settled by the caller, who reads
 ///   [`Sink::positions`] and compares position and window id. A sink does not try again by itself.
-/// * **Durable.** What landed survives power loss.
+/// * **Durable.** What landed survives power loss, and so does what `positions` tells whoever lands here: a commit that did
+///   not answer may have become visible and no more than that.
 /// * **Nothing half-visible.** Before the commit, and after [`WindowWriter::discard`] or a drop, no reader sees a row.
 /// * **Concurrency.** All methods may be called from several threads and processes at once.
 ///

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +83,7 @@ impl Claims {
     /// Claims what is not claimed yet, and answers with what holds then, durably.
     pub(super) fn make(store: &Store, wanted: &Wanted<'_>) -> Result<Self> {
         let topic = wanted.topic;
+        let mut tried = None;
         loop {
             // Also after our own: another one of a lower number may be there by now.
             let claims = Claims::read(store, topic)?;
@@ -91,6 +93,13 @@ impl Claims {
                 clean_up(store, topic, claims.next_number);
                 return Ok(claims);
             };
+            let number = Some(claims.next_number);
+            if tried == number {
+                // Somebody has this number, or ours was taken away, and nobody sees it: a folder that is told of late.
+                let error = io::Error::from(io::ErrorKind::AlreadyExists);
+                return Err(trouble::disk("claim", &store.claim(topic, claims.next_number)?, error));
+            }
+            tried = number;
             store.put_claim(topic, claims.next_number, &text_of(claim)?)?;
             failpoint::pass("origin_claimed")?;
         }

@@ -199,6 +199,7 @@ impl Landings {
             let mark = look.newest_mark(&self.store, &of)?;
             Ok((of, look, mark))
         })?;
+        self.make_durable(looks.iter().map(|(of, look, _)| (of, look)))?;
         let nothing_of = looks.iter().filter(|(_, look, _)| look.newest.is_none()).map(|(of, ..)| of);
         let claims = self.read_claims(nothing_of.map(|of| of.topic.clone()).collect())?;
 
@@ -230,6 +231,20 @@ impl Landings {
             }
         }
         Ok(positions)
+    }
+
+    /// Makes names durable that this process has not: whoever gave them may have died before, or could not. A position is
+    /// answered for, by whoever is told of it.
+    fn make_durable<'a>(&self, looks: impl Iterator<Item = (&'a TopicPartition, &'a Look)>) -> Result<()> {
+        if self.only_reads {
+            return Ok(());
+        }
+        let known = lock(&self.known).clone();
+        let is_new = |(of, look): &(&TopicPartition, &Look)| look.end() > known.get(of).map(|range| range.end());
+        let unsure: Vec<&TopicPartition> = looks.filter(is_new).map(|(of, _)| of).collect();
+        let topics: BTreeSet<&str> = unsure.iter().map(|of| &*of.topic).collect();
+        in_parallel(WAITING, unsure, |of| self.store.sync_partition(of))?;
+        in_parallel(WAITING, topics.into_iter().collect(), |topic| self.store.sync_topic(topic)).map(drop)
     }
 
     fn read_claims(&self, topics: BTreeSet<Arc<str>>) -> Result<BTreeMap<Arc<str>, Claims>> {

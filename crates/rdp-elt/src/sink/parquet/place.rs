@@ -48,7 +48,7 @@ impl ParquetSink {
     /// As [`open`](ParquetSink::open) and a commit, as far as that tells.
     pub fn try_writing(url_or_path: &str, of: &[TopicPartition]) -> Result<()> {
         let root = folder_of(url_or_path)?;
-        if !root.is_dir() {
+        if fs::metadata(&root).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             let beside = nearest(&root);
             let made = Builder::new().prefix(PREFIX).tempdir_in(beside).and_then(tempfile::TempDir::close);
             return made.map_err(|error| trouble::disk("make the landing's folder in", beside, error));

@@ -12,7 +12,7 @@ use super::layout;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
-use crate::trouble;
+use crate::trouble::{self, is_absent, is_folder};
 
 /// A landing's folder.
 #[derive(Debug)]
@@ -154,7 +154,7 @@ impl Store {
         };
         let path = temporary.with_file_name(name);
         match fs::rename(&temporary, &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(temporary),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&temporary) => return Ok(temporary),
             renamed => renamed.map_err(|error| trouble::disk("write beside the landing", &path, error))?,
         }
         TempPath::try_from_path(&path).map_err(|error| trouble::disk("write beside the landing", &path, error))
@@ -216,20 +216,26 @@ fn temporary_in(folder: &Path, prefix: &str) -> Result<NamedTempFile> {
 fn make_folder(folder: &Path) -> Result<()> {
     let Err(error) = fs::create_dir(folder) else { return sync_folder(parent_of(folder)) };
     match error.kind() {
-        io::ErrorKind::AlreadyExists if folder.is_dir() => Ok(()),
+        io::ErrorKind::AlreadyExists => make_sure_of(folder),
         io::ErrorKind::NotFound if folder.parent().is_some_and(|parent| !parent.as_os_str().is_empty()) => {
             make_folder(parent_of(folder))?;
             match fs::create_dir(folder) {
                 Ok(()) => sync_folder(parent_of(folder)),
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => make_sure_of(folder),
                 Err(error) => Err(trouble::disk("make folder", folder, error)),
             }
         }
-        io::ErrorKind::AlreadyExists => {
-            Err(trouble::disk("make folder", folder, io::Error::from(io::ErrorKind::NotADirectory)))
-        }
         _ => Err(trouble::disk("make folder", folder, error)),
     }
+}
+
+/// Makes sure that what is there is a folder.
+fn make_sure_of(folder: &Path) -> Result<()> {
+    let found = is_folder(folder).and_then(|is_one| match is_one {
+        true => Ok(()),
+        false => Err(io::Error::from(io::ErrorKind::NotADirectory)),
+    });
+    found.map_err(|error| trouble::disk("make folder", folder, error))
 }
 
 fn parent_of(path: &Path) -> &Path {
@@ -245,7 +251,21 @@ fn sync_folder(folder: &Path) -> Result<()> {
         .map_err(|error| trouble::disk("make names in a folder durable", folder, error))
 }
 
-/// Whether there is nothing of this name, not even a link.
-fn is_absent(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::error::ErrorKind;
+
+    #[test]
+    fn a_link_that_leads_nowhere_is_no_folder_to_land_in() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for to in ["no-such-file", "link"] {
+            let link = folder.path().join("link");
+            symlink(to, &link).expect("a link");
+            assert_eq!(make_folder(&link).map_err(|error| error.kind()), Err(ErrorKind::Config), "{to}");
+            fs::remove_file(link).expect("it is ours");
+        }
+    }
 }
