@@ -102,11 +102,12 @@ def main(folder):
         json.dump({"agree": False, "rows": 0, "columns": {}, "findings": [f"no Parquet file under {folder}"]}, sys.stdout)
         return 1
 
-    table = pa.concat_tables(pq.ParquetFile(path).read() for path in files)
-    frame = pl.scan_parquet(files, hive_partitioning=False)
+    # Files may differ in columns, and in types where a column has widened.
+    table = pa.concat_tables((pq.ParquetFile(path).read() for path in files), promote_options="permissive")
+    frame = pl.concat((pl.scan_parquet(path, hive_partitioning=False) for path in files), how="diagonal_relaxed")
     duck = duckdb.connect()
     duck.execute("SET TimeZone = 'UTC'")
-    landing = "read_parquet($files, hive_partitioning = false)"
+    landing = "read_parquet($files, hive_partitioning = false, union_by_name = true)"
 
     def ask(query):
         return duck.execute(f"SELECT {query} FROM {landing}", {"files": files})

@@ -135,8 +135,8 @@ fn what_is_wrong_with_one_topics_load_is_told_under_its_name() {
         ),
         ("[load.topics.clicks]\nformat = \"json\"", "load.topics.clicks.schema: missing"),
         (
-            "[load.topics.clicks]\non_eror = \"fail\"",
-            "load.topics.clicks.on_eror: unknown key; did you mean load.topics.clicks.on_error?",
+            "[load.topics.clicks]\non_errors = \"fail\"",
+            "load.topics.clicks.on_errors: unknown key; did you mean load.topics.clicks.on_error?",
         ),
         ("[load]\ntopics = 3", "load.topics: expected a table"),
         ("[load.topics]\nclicks = 3", "load.topics.clicks: expected a table: [load.topics.clicks]"),

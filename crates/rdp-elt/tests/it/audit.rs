@@ -145,6 +145,7 @@ fn compaction_explains_its_holes() {
 fn retention_explains_holes_and_is_a_finding_where_it_overtook() {
     let topic = KafkaServer::shared().create_topic("audit-retention", 1);
     topic.transaction(numbers(3)).commit();
+    topic.wait_for_markers();
     let sink = Arc::new(MemorySink::new());
     land(source(&topic), &sink).expect("landed");
     topic.produce(numbers(10));

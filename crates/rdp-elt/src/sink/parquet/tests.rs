@@ -441,6 +441,7 @@ async fn a_partition_without_rows_has_the_columns_of_its_topic() {
     // Another process, which has seen no row of the topic.
     let sink = open(root.path());
     let other = TopicPartition::new("orders", 1);
+    sink.prepare("orders", &rows(&other, &[]).rows.schema()).await.expect("they are the same");
     let landing = Sink::open(&sink, &window()).await.expect("it opens");
     let range = OffsetRange::new(0, 3).expect("a range");
     landing.commit(&OffsetRanges::from_iter([(other.clone(), range)])).await.landed().expect("it lands");
