@@ -146,7 +146,9 @@ fn tls_towards_a_listener_without_it_says_so() {
     let topic = KafkaServer::shared().create_topic("no-tls", 1);
     let error = Cluster::connect(&source(&topic).tls(Tls::new())).map(|_| ()).expect_err("no TLS there");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
-    assert!(error.message().contains("PLAINTEXT"), "{error:?}");
+    // It depends on who is quicker: the broker closes what it does not understand.
+    let says_so = ["PLAINTEXT", "SSL_HANDSHAKE"].iter().any(|word| error.message().contains(word));
+    assert!(says_so, "{error:?}");
 }
 
 #[test]
