@@ -230,6 +230,8 @@ fn audit(victim: &Victim, schedule: &Schedule, struck: &mut u64) -> Result<bool,
     }
     match (exit.code(), failed) {
         (Some(0), false) => Ok(true),
+        // What was asked twice may have been read all the same: then it says what an audit without faults says.
+        (Some(0), true) if exit.stdout == victim.rdp("audit", &victim.alone).run(LIMIT).stdout => Ok(true),
         (Some(0), true) => wrong("it calls clean what it could not read"),
         _ => misfit(&exit, victim, &schedule.of_audit).map_or(Ok(false), wrong),
     }

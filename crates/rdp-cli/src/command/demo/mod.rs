@@ -168,8 +168,8 @@ fn ending(story: &Story, folder: &DemoFolder, started: Instant) -> Result<(), Fa
         story.line(&format!("  {}", story.strong(&ask)))?;
     }
     story.line(&format!("  {}", story.strong(&audit)))?;
-    story.line("and with a topic of your own, in a copy of that config:")?;
-    story.line(&format!("  {}", story.strong("rdp schema CONFIG, rdp check CONFIG --connect, rdp load CONFIG")))?;
+    story.line("and with a topic of your own:")?;
+    story.line(&format!("  {}", story.strong("rdp init BROKERS TOPIC, rdp load TOPIC.toml")))?;
     if !sql::IS_BUILT_IN {
         story
             .line("This rdp is built without SQL, which takes longest to build. Once `make build` has built it in:")?;

@@ -41,7 +41,8 @@ use crate::load::{LoadedRows, envelope_fields};
 use crate::offset::{OffsetRange, TopicPartition};
 use crate::reader::{ParquetReader, Reader};
 use crate::sink::{
-    BroughtBy, Claim, Claimed, LandedPosition, LedgerEntry, MARK_COMMITS, Sink, WindowInfo, WindowWriter, evolution,
+    BroughtBy, Claim, Claimed, LandedPosition, LedgerEntry, MARK_COMMITS, RecordMark, Sink, WindowInfo, WindowWriter,
+    evolution,
 };
 use crate::trouble;
 
@@ -84,6 +85,14 @@ struct Landings {
     // The newest landed range of each partition that this process has seen. Landings only grow: what falls behind this was
     // taken away by somebody.
     known: Mutex<HashMap<TopicPartition, OffsetRange>>,
+}
+
+/// What was found of a partition, and what had been known of it before.
+struct Seen {
+    of: TopicPartition,
+    known: Option<OffsetRange>,
+    look: Look,
+    mark: Option<RecordMark>,
 }
 
 impl ParquetSink {
@@ -194,17 +203,24 @@ impl Landings {
     }
 
     fn read_positions(&self, of: Vec<TopicPartition>) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
-        let looks = in_parallel(WAITING, of, |of| {
-            let look = Look::at(&self.store, &of)?;
-            let mark = look.newest_mark(&self.store, &of)?;
-            Ok((of, look, mark))
-        })?;
-        self.make_durable(looks.iter().map(|(of, look, _)| (of, look)))?;
-        let nothing_of = looks.iter().filter(|(_, look, _)| look.newest.is_none()).map(|(of, ..)| of);
-        let claims = self.read_claims(nothing_of.map(|of| of.topic.clone()).collect())?;
+        self.positions_by(in_parallel(WAITING, of, |of| self.see(of))?)
+    }
+
+    /// Looks at a partition. What was known before is what holds against it: others of this process may land meanwhile.
+    fn see(&self, of: TopicPartition) -> Result<Seen> {
+        let known = lock(&self.known).get(&of).copied();
+        let look = Look::at(&self.store, &of)?;
+        let mark = look.newest_mark(&self.store, &of)?;
+        Ok(Seen { of, known, look, mark })
+    }
+
+    fn positions_by(&self, seen: Vec<Seen>) -> Result<BTreeMap<TopicPartition, LandedPosition>> {
+        self.make_durable(&seen)?;
+        let nothing_of = seen.iter().filter(|seen| seen.look.newest.is_none());
+        let claims = self.read_claims(nothing_of.map(|seen| seen.of.topic.clone()).collect())?;
 
         let mut positions = BTreeMap::new();
-        for (of, look, mark) in looks {
+        for Seen { of, known, look, mark } in seen {
             let position = match &look.newest {
                 Some(entry) => Some(LandedPosition {
                     position: entry.range.end(),
@@ -219,7 +235,7 @@ impl Landings {
                     newest: None,
                 }),
             };
-            self.refuse_going_back(&of, position.as_ref().map(|landed| landed.position))?;
+            self.refuse_going_back(&of, known, position.as_ref().map(|landed| landed.position))?;
             if let Some(entry) = &look.newest {
                 self.note(&of, entry.range);
             }
@@ -235,13 +251,12 @@ impl Landings {
 
     /// Makes names durable that this process has not: whoever gave them may have died before, or could not. A position is
     /// answered for, by whoever is told of it.
-    fn make_durable<'a>(&self, looks: impl Iterator<Item = (&'a TopicPartition, &'a Look)>) -> Result<()> {
+    fn make_durable(&self, seen: &[Seen]) -> Result<()> {
         if self.only_reads {
             return Ok(());
         }
-        let known = lock(&self.known).clone();
-        let is_new = |(of, look): &(&TopicPartition, &Look)| look.end() > known.get(of).map(|range| range.end());
-        let unsure: Vec<&TopicPartition> = looks.filter(is_new).map(|(of, _)| of).collect();
+        let is_new = |seen: &&Seen| seen.look.end() > seen.known.map(|range| range.end());
+        let unsure: Vec<&TopicPartition> = seen.iter().filter(is_new).map(|seen| &seen.of).collect();
         let topics: BTreeSet<&str> = unsure.iter().map(|of| &*of.topic).collect();
         in_parallel(WAITING, unsure, |of| self.store.sync_partition(of))?;
         in_parallel(WAITING, topics.into_iter().collect(), |topic| self.store.sync_topic(topic)).map(drop)
@@ -277,17 +292,18 @@ impl Landings {
     /// Answers with the topics that have a partition whose first file this is.
     fn pass_fences(&self, entries: &[&LedgerEntry]) -> Result<BTreeSet<Arc<str>>> {
         let looks = in_parallel(WAITING, entries.to_vec(), |LedgerEntry { topic_partition: of, range, .. }| {
-            let has_seen = lock(&self.known).get(of).is_some_and(|known| known.end() == range.start());
+            let known = lock(&self.known).get(of).copied();
+            let has_seen = known.is_some_and(|known| known.end() == range.start());
             let mut look = Look::at(&self.store, of)?;
             // A listing takes time: one that met the newest file on its way may have begun before a writer that did not
             // see that file had made its own. One that began afterwards has both.
             if !has_seen && look.newest.is_some() {
                 look.listing = self.store.list(of)?;
             }
+            self.refuse_going_back(of, known, look.end())?;
             Ok(look)
         })?;
         for (entry, look) in entries.iter().zip(&looks) {
-            self.refuse_going_back(&entry.topic_partition, look.end())?;
             starts_at(look.end(), entry)?;
         }
         let firsts = entries.iter().zip(&looks).filter(|(_, look)| look.newest.is_none()).map(|(entry, _)| *entry);
@@ -316,8 +332,8 @@ impl Landings {
         wanted.into_iter().map(|(topic, wanted)| Ok((topic, Claims::make(&self.store, &wanted)?))).collect()
     }
 
-    fn refuse_going_back(&self, of: &TopicPartition, position: Option<i64>) -> Result<()> {
-        let Some(known) = lock(&self.known).get(of).copied() else { return Ok(()) };
+    fn refuse_going_back(&self, of: &TopicPartition, known: Option<OffsetRange>, position: Option<i64>) -> Result<()> {
+        let Some(known) = known else { return Ok(()) };
         if position.is_some_and(|position| position >= known.end()) {
             return Ok(());
         }
