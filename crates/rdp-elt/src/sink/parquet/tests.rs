@@ -196,6 +196,16 @@ async fn a_landing_that_shrinks_under_the_sink_is_a_conflict() {
 }
 
 #[tokio::test]
+async fn who_looked_before_a_commit_ended_takes_nothing_for_gone() {
+    let (_root, sink) = landing().await;
+    let seen = sink.0.see(orders()).expect("it is there");
+    passed(&sink, &[10, 11], 10..12).await.name().expect("it lands");
+    let positions = sink.0.positions_by(vec![seen]).expect("that was so when it looked");
+    assert_eq!(positions[&orders()].position, 10);
+    assert_eq!(sink.positions(&[orders()]).await.expect("it is there")[&orders()].position, 12);
+}
+
+#[tokio::test]
 async fn a_folder_removed_in_the_middle_of_a_window_lands_nothing_or_all() {
     let root = TempDir::new().expect("a folder");
     let folder = root.path().join("landing");
