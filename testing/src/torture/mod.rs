@@ -14,6 +14,7 @@ mod step;
 pub mod storm;
 mod table;
 mod total;
+mod trial;
 pub mod wire;
 pub mod zombie;
 
@@ -133,6 +134,11 @@ impl Victim {
         wait_until(LIMIT, || self.grouped.landed_files().len() > count || process.has_ended());
         self.grouped.landed_files().len() > count
     }
+}
+
+/// Where a reader of committed records sees each partition end.
+fn readable_ends(topic: &Topic, partitions: i32) -> Vec<i64> {
+    (0..partitions).map(|at| topic.readable_offsets(at).last().map_or(0, |last| last + 1)).collect()
 }
 
 /// Polls until the condition holds or the time is over; says which.

@@ -7,8 +7,8 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::oracle_count::Count;
-use super::{LIMIT, Total, Victim, side_by_side, table};
+use super::trial::{BOUND, Life, Tally, Trial, Wrong, end_by_force};
+use super::{LIMIT, Total, Victim, readable_ends};
 use crate::order::orders;
 use crate::rdp::{Rdp, RdpProcess};
 use crate::rdp_config::RdpConfig;
@@ -29,33 +29,9 @@ pub struct Wire {
     pub threads: usize,
 }
 
-/// What became of the schedules of one mode.
-#[derive(Debug, Clone, Copy, Default)]
-struct Tally {
-    tried: u64,
-    struck: u64,
-    /// Runs that ended with an error that fits.
-    errors: u64,
-    hangs: u64,
-    silences: u64,
-    wrong_ends: u64,
-    count: Count,
-}
-
 /// What all of it came to.
-#[derive(Debug, Clone, Default)]
-pub struct WireReport {
-    tallies: Vec<(Mode, Tally)>,
-    /// Each schedule that failed, in a form that is read back, and why.
-    failures: Vec<String>,
-}
-
-/// How a run ended that should not have.
-enum Wrong {
-    Hang(String),
-    Silence(String),
-    End(String),
-}
+#[derive(Debug, Clone)]
+pub struct WireReport(Trial<Mode>);
 
 impl Wire {
     /// Tries it all.
@@ -66,58 +42,29 @@ impl Wire {
 
     /// Tries these.
     pub fn run_these(&self, schedules: Vec<Schedule>) -> WireReport {
-        let broker = KafkaServer::start();
-        let outcomes = side_by_side(schedules, self.threads, |schedule| {
-            let tried = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.attempt(&broker, &schedule)));
-            let (tally, failure) = tried.unwrap_or_else(|_| {
-                (Tally { tried: 1, wrong_ends: 1, ..Tally::default() }, Some("see the panic above".to_owned()))
-            });
-            let failure = failure.map(|why| format!("{schedule}\n  {why}"));
-            if let Some(failure) = &failure {
-                eprintln!("FAILED {failure}");
-            }
-            (schedule.mode, tally, failure)
-        });
-        let mut report =
-            WireReport { tallies: Mode::ALL.map(|mode| (mode, Tally::default())).into(), failures: vec![] };
-        for (mode, tally, failure) in outcomes {
-            report.tallies.iter_mut().filter(|(of, _)| *of == mode).for_each(|(_, sum)| sum.add(tally));
-            report.failures.extend(failure);
-        }
-        report
+        let (broker, these) = (KafkaServer::start(), (schedules, self.threads));
+        let attempt = |schedule: &Schedule| self.attempt(&broker, schedule);
+        WireReport(Trial::of("wire", &Mode::ALL, these, |schedule| schedule.mode, attempt))
     }
 
-    fn attempt(&self, broker: &KafkaServer, schedule: &Schedule) -> (Tally, Option<String>) {
+    fn attempt(&self, broker: &KafkaServer, schedule: &Schedule) -> (Tally, Vec<String>) {
         let topic = broker.create_topic("wire", schedule.partitions);
         produce(&topic, schedule, 0, 90);
         let proxy = WireProxy::start(broker);
         let victim = self.victim(&topic, &proxy, schedule);
         let (struck, outcome) = afflict(&victim, &topic, &proxy, schedule);
-        let mut tally = Tally { tried: 1, struck, ..Tally::default() };
-        let mut failure = match outcome {
-            Ok(ended_well) => {
-                tally.errors += u64::from(!ended_well);
-                None
-            }
-            Err(Wrong::Hang(why)) => {
-                tally.hangs += 1;
-                Some(format!("HANG {why}"))
-            }
-            Err(Wrong::Silence(why)) => {
-                tally.silences += 1;
-                Some(format!("SILENCE {why}"))
-            }
-            Err(Wrong::End(why)) => {
-                tally.wrong_ends += 1;
-                Some(format!("WRONG END {why}"))
-            }
-        };
+        let (mut tally, mut failures) = (Tally::of_one(), Vec::new());
+        tally.struck = struck;
+        match outcome {
+            Ok(ended_well) => tally.errors += u64::from(!ended_well),
+            Err(wrong) => failures.push(tally.note(wrong)),
+        }
         victim.restart_until_done();
         tally.count = victim.judge();
         if !tally.count.is_exact() {
-            failure = Some(format!("{} {:?}", failure.unwrap_or_default(), tally.count));
+            failures.push(format!("NOT EXACT {:?}", tally.count));
         }
-        (tally, failure)
+        (tally, failures)
     }
 
     /// The landing, read through the proxy as the schedule says, and without either as `alone`.
@@ -170,27 +117,16 @@ fn recover(
     schedule: &Schedule,
     began: Instant,
 ) -> Result<bool, Wrong> {
-    let ends: Vec<i64> = match schedule.endless {
-        true => {
-            (0..schedule.partitions).map(|at| topic.readable_offsets(at).last().map_or(0, |last| last + 1)).collect()
-        }
-        false => Vec::new(),
-    };
-    let (lifted, mut sign, mut signed) = (Instant::now(), (0, 0), Instant::now());
-    let mut is_complete = false;
+    let ends = if schedule.endless { readable_ends(topic, schedule.partitions) } else { Vec::new() };
+    let (mut life, mut is_complete) = (Life::begin(), false);
     while !process.has_ended() && !is_complete {
         std::thread::sleep(Duration::from_millis(100));
-        let now = (victim.grouped.landed_files().len(), process.stderr().len());
-        if now != sign {
-            (sign, signed) = (now, Instant::now());
-        } else if schedule.endless && signed.elapsed() > Duration::from_millis(500) {
+        let quiet = life.look(victim, &process);
+        if schedule.endless && quiet > Duration::from_millis(500) {
             is_complete = victim.has_landed_to(&ends);
         }
-        if signed.elapsed() > LONGEST_SILENCE {
-            return Err(Wrong::Silence(end_by_force(process)));
-        }
-        if lifted.elapsed() > BOUND {
-            return Err(Wrong::Hang(end_by_force(process)));
+        if let Some(wrong) = life.verdict() {
+            return Err(wrong(end_by_force(process)));
         }
     }
     if schedule.endless && process.has_ended() {
@@ -223,11 +159,6 @@ fn stable_ends(topic: &Topic, schedule: &Schedule) -> Vec<i64> {
     (0..schedule.partitions).map(|partition| topic.last_stable_offset(partition)).collect()
 }
 
-fn end_by_force(mut process: RdpProcess) -> String {
-    process.kill();
-    format!("stderr: {}", process.stderr())
-}
-
 /// Whether a loader may end so.
 fn fits(schedule: &Schedule, code: Option<i32>, after: Duration) -> bool {
     let kind = match code {
@@ -256,59 +187,22 @@ fn produce(topic: &Topic, schedule: &Schedule, round: u64, count: usize) {
     }
 }
 
-impl Tally {
-    fn add(&mut self, other: Tally) {
-        self.tried += other.tried;
-        self.struck += other.struck;
-        self.errors += other.errors;
-        self.hangs += other.hangs;
-        self.silences += other.silences;
-        self.wrong_ends += other.wrong_ends;
-        self.count += other.count;
-    }
-
-    fn cells(&self) -> impl Iterator<Item = String> {
-        let numbers = [self.tried, self.struck, self.errors, self.hangs, self.silences, self.wrong_ends];
-        numbers.map(|number| number.to_string()).into_iter().chain(self.count.cells())
-    }
-}
-
 impl WireReport {
     /// What it adds to the sum of everything tried.
     pub fn total(&self) -> Total {
-        let mut total = Total::default();
-        for (_, tally) in &self.tallies {
-            total.answers += tally.struck;
-            total.count += tally.count;
-        }
-        total
+        let Tally { struck, count, .. } = self.0.sum();
+        Total { answers: struck, count, ..Total::default() }
     }
 
     /// Whether nothing was lost, duplicated or altered, nobody hung or was silent, each ended as it may, and the faults
     /// struck.
     pub fn is_clean(&self) -> bool {
-        let (tried, struck) =
-            self.tallies.iter().fold((0, 0), |(tried, struck), (_, of)| (tried + of.tried, struck + of.struck));
-        self.failures.is_empty() && tried > 0 && struck > 0
+        self.0.is_clean()
     }
 }
 
 impl std::fmt::Display for WireReport {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let header = ["mode", "tried", "struck", "errors", "hangs", "silences", "wrong ends"];
-        let header = [header.as_slice(), &Count::HEADER].concat();
-        let mut sum = Tally::default();
-        self.tallies.iter().for_each(|(_, tally)| sum.add(*tally));
-        let named = self.tallies.iter().map(|(mode, tally)| (format!("{mode:?}").to_lowercase(), tally));
-        let rows = named
-            .chain([("all".to_owned(), &sum)])
-            .map(|(name, tally)| [name].into_iter().chain(tally.cells()).collect());
-        out.write_str(&table::text(&header, 1, &rows.collect::<Vec<_>>()))?;
-        self.failures.iter().try_for_each(|failure| writeln!(out, "FAILED {failure}"))
+        self.0.fmt(out)
     }
 }
-
-/// Faults have ended: what then takes longer does not end at all.
-const BOUND: Duration = Duration::from_secs(60);
-/// The longest that a loader may have something to land, not land it, and say nothing.
-const LONGEST_SILENCE: Duration = Duration::from_secs(30);

@@ -217,12 +217,34 @@ fn what_is_not_durable_has_not_landed() {
 fn who_waits_for_a_disk_says_why() {
     let (topic, config) = landed("why", 600);
     topic.produce(orders(12, 300));
+    let config = config.set("/loader/give_up_after", "30s");
     let (exit, strikes) = under("write:ENOSPC:temporary:1:3", rdp("load").arg(config.path()), &config);
     exit.assert_success();
     assert_eq!(strikes.len(), 3);
     let why = exit.stderr.lines().find(|line| line.contains("not available, again in"));
     assert!(why.is_some_and(|why| why.contains("No space left on device")), "{}", exit.stderr);
     end_well(&config);
+}
+
+/// As one that is mounted late, or is away for a while: from the start, and in the middle of a window.
+#[test]
+#[ignore = "needs a broker"]
+fn a_landing_whose_folder_comes_back_is_waited_for() {
+    for (fault, said) in [
+        ("any:ENOENT:any:1:1500ms", "waiting for the landing"),
+        ("any:ENOENT:any:60:1500ms", "not available, again in"),
+        ("any:ENOENT:any:90:1500ms", "not available, again in"),
+        ("any:ENOENT:any:120:1500ms", "not available, again in"),
+    ] {
+        let (topic, config) = landed("back", 600);
+        topic.produce(orders(16, 300));
+        let config = config.set("/loader/give_up_after", "30s");
+        let (exit, _) = under(fault, rdp("load").arg(config.path()), &config);
+        exit.assert_success();
+        let line = exit.stderr.lines().find(|line| line.contains(said));
+        assert!(line.is_some_and(|line| line.contains("No such file or directory")), "{fault}: {}", exit.stderr);
+        end_well(&config);
+    }
 }
 
 /// As on a file server that tells late of new names.
@@ -237,7 +259,8 @@ fn a_claim_that_somebody_has_and_nobody_sees_is_not_asked_for_without_end() {
     end_well(&config);
 }
 
-/// Each call that an audit makes fails once: it may neither say that the landing is clean nor that it is not.
+/// Each call that an audit makes fails once: it may neither say that the landing is clean nor that it is not. (The first
+/// `stat` is the config's, which only looks whether something else stands there; those of claims only ask how much to read.)
 #[test]
 #[ignore = "needs a broker"]
 fn an_audit_that_could_not_read_says_nothing_of_the_landing() {
@@ -249,18 +272,17 @@ fn an_audit_that_could_not_read_says_nothing_of_the_landing() {
         topic.produce(orders(15 + round, 20));
     }
     for call in ["open", "read", "list", "next", "stat"] {
-        for nth in 1.. {
+        let first = if call == "stat" { 2 } else { 1 };
+        for nth in first.. {
             let fault = format!("{call}:EIO:any:{nth}:1");
             let audit = rdp("audit").arg(config.path()).arg("--offline");
             let (exit, strikes) = under(&fault, audit, &config);
             if strikes.is_empty() {
-                assert!(nth > 1, "an audit makes no {call}");
+                assert!(nth > first, "an audit makes no {call}");
                 exit.assert_success();
                 break;
             }
-            // Some of it is asked twice, or shows by other calls too: clean it is only where all of it was read.
-            if exit.code() == Some(0) {
-                assert!(exit.stdout.contains("40 consumed = 40 landed"), "{fault}: {}", exit.stdout);
+            if strikes[0].starts_with("stat claim") {
                 continue;
             }
             assert_eq!(exit.code(), Some(UNAVAILABLE), "{fault}: {}{}", exit.stdout, exit.stderr);
