@@ -54,6 +54,15 @@ pub(crate) struct Survey {
     pub(crate) missing: BTreeSet<Arc<str>>,
 }
 
+impl Survey {
+    /// Every partition of the topics that are there.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.topics.iter().flat_map(|(topic, seen)| {
+            (0..seen.partition_count).map(|partition| TopicPartition::new(topic.clone(), partition))
+        })
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct SurveyedTopic {
     pub(crate) partition_count: i32,

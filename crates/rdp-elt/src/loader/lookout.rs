@@ -12,8 +12,6 @@ use super::verdict::Verdict;
 use super::{LoadEvent, TELL_AFTER, TELL_EVERY, source};
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kafka::Survey;
-use crate::offset::TopicPartition;
 
 /// Starts looking, every `period` from now on, for as long as the run lives.
 pub(super) fn start(run: &Arc<Run>, period: Duration) -> Result<()> {
@@ -36,7 +34,7 @@ fn keep(run: &Weak<Run>, period: Duration) {
         // The run is held for no longer than it takes to report: its end must not wait for a broker.
         let Some((source, bounded, asked_at)) = watched(run) else { return };
         let seen = source.look().and_then(|survey| {
-            let ends = if bounded { None } else { Some(source.log_ends(&partitions(&survey).collect::<Vec<_>>())?) };
+            let ends = if bounded { None } else { Some(source.log_ends(&survey.partitions().collect::<Vec<_>>())?) };
             Ok((survey, ends))
         });
         let Some(run) = run.upgrade() else { return };
@@ -50,7 +48,7 @@ fn keep(run: &Weak<Run>, period: Duration) {
                     return run.fail(Verdict::Gone(gone));
                 }
                 run.note_topics(survey.topics.keys().map(|topic| &**topic));
-                run.deal_out(partitions(&survey));
+                run.deal_out(survey.partitions());
                 if let Some(ends) = ends {
                     run.note_log_ends(ends);
                 }
@@ -107,14 +105,6 @@ impl Silence {
         }
         None
     }
-}
-
-fn partitions(survey: &Survey) -> impl Iterator<Item = TopicPartition> {
-    let of_topic = |(topic, partition_count): (&Arc<str>, i32)| {
-        let topic = topic.clone();
-        (0..partition_count).map(move |partition| TopicPartition::new(topic.clone(), partition))
-    };
-    survey.topics.iter().map(|(topic, seen)| (topic, seen.partition_count)).flat_map(of_topic)
 }
 
 /// Topics that the cluster did not know in the newest looks. A broker that was just started, or that has not heard yet

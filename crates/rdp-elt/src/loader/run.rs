@@ -108,13 +108,11 @@ impl Run {
 
     /// Whether the topics have partitions now that the run did not know. Tries again as long as the brokers cannot be reached.
     pub(super) async fn overlooked_some(&self) -> Result<bool> {
-        let mut patience = self.patience();
-        let now = patiently(&mut patience, &self.shutdown, &*self.observer, || {
+        patiently(&mut self.patience(), &self.shutdown, &*self.observer, || {
             let source = self.source.clone();
-            move || source.partitions()
+            move || source.overlooked_some()
         })
-        .await?;
-        Ok(now.iter().any(|partition| !self.present.contains(partition)))
+        .await
     }
 
     /// One consumer description per lane. In a group each lane is a member; without one the partitions are dealt out.
@@ -437,7 +435,7 @@ impl Patience {
             wait = wait.min(since.saturating_add(limit).saturating_sub(now).max(Duration::from_millis(1)));
         }
         tracing::debug!(?error, ?wait, "unavailable, trying again");
-        observer(LoadEvent::Retrying { kind: error.kind(), error: error.with_causes(), wait });
+        observer(LoadEvent::Retrying { kind: error.kind(), error: format!("{error:#}"), wait });
         Ok(wait)
     }
 }

@@ -260,6 +260,12 @@ impl Source {
         Ok(survey)
     }
 
+    /// Whether there are partitions now that were not there at the run's start. A topic that is gone by now has none.
+    pub(super) fn overlooked_some(&self) -> Result<bool> {
+        let (Some(present), false) = (&self.present, self.is_of_named_partitions) else { return Ok(false) };
+        Ok(self.look()?.partitions().any(|partition| !present.contains(&partition)))
+    }
+
     /// Stores where partitions begin that the sink does not know. Those that were added to a topic after its landing began
     /// are read from the beginning of their logs: by `latest` or a time, what was written to them before anybody saw them
     /// would be lost.

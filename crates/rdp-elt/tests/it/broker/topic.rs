@@ -218,6 +218,24 @@ fn a_bounded_run_reads_partitions_that_were_added_while_it_ran() {
     }
 }
 
+/// Its end looks at the topics once more: a topic that went by then was read to its end.
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_topic_that_is_deleted_once_it_has_landed_spoils_no_bounded_run() {
+    let topic = KafkaServer::shared().create_topic("deleted-behind", 1);
+    let (mut produced, sink) = (Produced::default(), Arc::new(MemorySink::new()));
+    produced.add(&topic, [0], 300);
+    let (deleted, count) = (Arc::new(topic), produced.len() as u64);
+    let topic = deleted.clone();
+    let bounded = loader(source(&topic), &sink).with_observer(move |event| match event {
+        LoadEvent::Landed { record_count, .. } if record_count == count => deleted.delete(),
+        _ => {}
+    });
+    let report = Running::start(bounded, Until::LogEnd).end().expect("all of it has landed");
+    assert_eq!(report.record_count, count);
+    assert_landed(&sink, &topic, &produced);
+}
+
 #[test]
 #[ignore = "needs Apache Kafka"]
 fn lanes_share_named_partitions() {
