@@ -108,7 +108,7 @@ pub(crate) struct Init {
     /// Where they shall land
     #[arg(long, default_value = "file:landing", value_name = "URL")]
     pub(crate) to: String,
-    /// The file to write. Without it, the topic's name and .toml, or rdp.toml for several
+    /// The file to write. Without it, the topic's name and .toml, or topics.toml for several
     #[arg(long, value_name = "CONFIG")]
     pub(crate) file: Option<PathBuf>,
     /// A key of librdkafka's, such as security.protocol=SASL_SSL; may stand several times. What is secret stays in the

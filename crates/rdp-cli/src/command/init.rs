@@ -10,7 +10,7 @@ use rdp_elt::kafka::Cluster;
 use rdp_elt::{Error, ErrorKind};
 use serde_json::Value;
 
-use super::schema::{Proposal, by_topic, escaped, sample};
+use super::schema::{Proposal, by_topic, escaped, sample, section_of};
 use super::{blocking, shell_word};
 use crate::args::Init;
 use crate::exit::Failure;
@@ -18,12 +18,12 @@ use crate::number::counted;
 use crate::screen::Screen;
 
 pub(super) async fn run(args: &Init, screen: &Screen) -> Result<(), Failure> {
-    let path = args.file.clone().unwrap_or_else(|| PathBuf::from(name_for(&args.topics)));
+    let path = args.file.clone().unwrap_or_else(|| PathBuf::from(format!("{}.toml", name_for(&args.topics))));
     // Better known before the brokers are asked.
     if path.exists() {
         return Err(is_there(&path).into());
     }
-    let source = source(args);
+    let source = source(args, &path);
     let config = Config::source_from_text(&source, ConfigSyntax::Toml)?;
     let asked = config.peek_source();
     let topics = blocking(move || Cluster::connect(&asked)?.topics()).await?;
@@ -55,9 +55,10 @@ pub(super) async fn run(args: &Init, screen: &Screen) -> Result<(), Failure> {
 }
 
 /// `[source]`, which is all that is needed to look at the topics.
-fn source(args: &Init) -> String {
+fn source(args: &Init, path: &Path) -> String {
     let topics: Vec<String> = args.topics.iter().map(|topic| quoted(topic)).collect();
-    let group = format!("rdp-{}", name_for(&args.topics).trim_end_matches(".toml"));
+    // Two files are two groups.
+    let group = format!("rdp-{}", path.file_stem().unwrap_or_default().to_string_lossy());
     let mut text = format!(
         "# Written by `rdp init`. `rdp check` says what it means; the README lists every key.\n\n\
          [source]\n\
@@ -84,20 +85,15 @@ fn source(args: &Init) -> String {
 fn load(proposals: &[(&str, Option<Proposal<'_>>)]) -> String {
     let about = "# What lands in which column, proposed from samples: mend types, add required = true, leave out what is not needed.\n\
                  # A record that does not fit lands with its bytes and the reason, so nothing is lost by a wrong guess.\n";
+    let section = |name: String, proposal: &Option<Proposal<'_>>| match proposal {
+        Some(proposal) => proposal.as_section(&name),
+        None => format!("[{name}]\nformat = \"raw\"\n"),
+    };
     let sections: Vec<String> = match proposals {
-        [(_, Some(proposal))] => vec![proposal.as_section("load")],
-        [(_, None)] => vec!["[load]\nformat = \"raw\"\n".to_owned()],
-        many => many.iter().map(|(topic, proposal)| of_topic(topic, proposal.as_ref())).collect(),
+        [(_, one)] => vec![section("load".to_owned(), one)],
+        many => many.iter().map(|(topic, of_topic)| section(section_of(topic), of_topic)).collect(),
     };
     format!("{about}{}", sections.join("\n"))
-}
-
-fn of_topic(topic: &str, proposal: Option<&Proposal<'_>>) -> String {
-    let section = format!("load.topics.{}", escaped(&Value::from(topic)));
-    match proposal {
-        Some(proposal) => proposal.as_section(&section),
-        None => format!("[{section}]\nformat = \"raw\"\n"),
-    }
 }
 
 fn rest(to: &str) -> String {
@@ -113,11 +109,11 @@ fn rest(to: &str) -> String {
     )
 }
 
-/// The file's own name: the topic's, or where there are several the tool's.
-fn name_for(topics: &[String]) -> String {
+/// What the file is called after: the topic, or what several are together.
+fn name_for(topics: &[String]) -> &str {
     match topics {
-        [topic] if !topic.starts_with('^') => format!("{topic}.toml"),
-        _ => "rdp.toml".to_owned(),
+        [topic] if !topic.starts_with('^') => topic,
+        _ => "topics",
     }
 }
 

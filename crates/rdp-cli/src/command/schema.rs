@@ -34,7 +34,7 @@ pub(super) async fn run(args: &SchemaOf, screen: &Screen) -> Result<(), Failure>
     match (screen.output().is_for_people(), proposals.as_slice()) {
         (true, [one]) => output::text(&one.as_section("load"))?,
         (true, many) => {
-            let sections = many.iter().map(|of| of.as_section(&format!("load.topics.{:?}", of.topic)));
+            let sections = many.iter().map(|of| of.as_section(&section_of(of.topic)));
             output::text(&sections.collect::<Vec<_>>().join("\n"))?;
         }
         (false, [one]) => screen.output().object(&one.fields)?,
@@ -79,6 +79,11 @@ pub(super) fn by_topic(records: &[KafkaStreamRecord]) -> BTreeMap<&str, Vec<&[u8
     }
     samples.retain(|_, values| !values.is_empty());
     samples
+}
+
+/// The name of the section that is about one topic.
+pub(super) fn section_of(topic: &str) -> String {
+    format!("load.topics.{}", escaped(&Value::from(topic)))
 }
 
 /// What is proposed for one topic.
