@@ -7,7 +7,7 @@ use std::sync::Arc;
 use polars::io::HiveOptions;
 use polars::prelude::{DataType, LazyFrame, PlRefPath, PolarsResult, ScanArgsParquet, Schema, UnionArgs, col, concat};
 use rdp_elt::reader::{ParquetReader, Reader};
-use rdp_elt::{Error, LandingUrl, Result};
+use rdp_elt::{Error, LandingUrl, Result, schema};
 
 use super::sql::quoted;
 
@@ -194,15 +194,28 @@ fn wider(one: &DataType, other: &DataType) -> Option<DataType> {
 }
 
 fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Decimal, Float32, Float64, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, UInt64};
-    match (from, to) {
-        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (UInt8, UInt16 | UInt32 | UInt64) | (UInt16, UInt32 | UInt64) | (UInt32, UInt64) => true,
-        (UInt8, Int16 | Int32 | Int64) | (UInt16, Int32 | Int64) | (UInt32, Int64) => true,
-        (Float32, Float64) => true,
-        (Decimal(old, before), Decimal(new, after)) => before == after && old <= new,
-        _ => false,
-    }
+    numeric(from).zip(numeric(to)).is_some_and(|(from, to)| from.widens_to(&to))
+}
+
+/// The landing's name of a type that can widen.
+fn numeric(of: &DataType) -> Option<schema::DataType> {
+    use schema::DataType as Landed;
+    Some(match of {
+        DataType::Int8 => Landed::Int8,
+        DataType::Int16 => Landed::Int16,
+        DataType::Int32 => Landed::Int32,
+        DataType::Int64 => Landed::Int64,
+        DataType::UInt8 => Landed::Uint8,
+        DataType::UInt16 => Landed::Uint16,
+        DataType::UInt32 => Landed::Uint32,
+        DataType::UInt64 => Landed::Uint64,
+        DataType::Float32 => Landed::Float32,
+        DataType::Float64 => Landed::Float64,
+        DataType::Decimal(precision, scale) => {
+            Landed::Decimal { precision: u8::try_from(*precision).ok()?, scale: u8::try_from(*scale).ok()? }
+        }
+        _ => return None,
+    })
 }
 
 /// An absolute path: Polars would take a relative one with a colon in it for a URL.

@@ -100,6 +100,22 @@ impl DataType {
 }
 
 impl DataType {
+    /// Whether a column of this type may become one of the other: each of its values is one of the other's, and every reader
+    /// that the docs name takes both for one column.
+    pub fn widens_to(&self, other: &DataType) -> bool {
+        use DataType::{Decimal, Float32, Float64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
+        match (self, other) {
+            (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
+            (Uint8, Uint16 | Uint32 | Uint64) | (Uint16, Uint32 | Uint64) | (Uint32, Uint64) => true,
+            (Uint8, Int16 | Int32 | Int64) | (Uint16, Int32 | Int64) | (Uint32, Int64) => true,
+            (Float32, Float64) => true,
+            (Decimal { precision: old, scale: before }, Decimal { precision: new, scale: after }) => {
+                before == after && old <= new
+            }
+            _ => false,
+        }
+    }
+
     /// What lands as this Arrow type; `None` for one that nothing lands as. Text and JSON are both text there, and a second
     /// is a thousand milliseconds.
     pub(crate) fn from_arrow(arrow: &ArrowType) -> Option<Self> {

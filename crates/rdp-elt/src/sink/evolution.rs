@@ -15,7 +15,7 @@ pub(super) fn check(topic: &str, landed: &Schema, landed_at: &str, landing: &Sch
         let Ok(was) = landed.field_with_name(column.name()) else { continue };
         let (old, new) = (named(was.data_type()), named(column.data_type()));
         let is_wider = match (DataType::from_arrow(was.data_type()), DataType::from_arrow(column.data_type())) {
-            (Some(old), Some(new)) => old == new || widens(&old, &new),
+            (Some(old), Some(new)) => old == new || old.widens_to(&new),
             _ => was.data_type() == column.data_type(),
         };
         if !is_wider {
@@ -30,21 +30,6 @@ pub(super) fn check(topic: &str, landed: &Schema, landed_at: &str, landing: &Sch
         }
     }
     Ok(())
-}
-
-/// Whether each value of one type is a value of the other, and every reader that the docs name takes one for the other.
-fn widens(from: &DataType, to: &DataType) -> bool {
-    use DataType::{Decimal, Float32, Float64, Int8, Int16, Int32, Int64, Uint8, Uint16, Uint32, Uint64};
-    match (from, to) {
-        (Int8, Int16 | Int32 | Int64) | (Int16, Int32 | Int64) | (Int32, Int64) => true,
-        (Uint8, Uint16 | Uint32 | Uint64) | (Uint16, Uint32 | Uint64) | (Uint32, Uint64) => true,
-        (Uint8, Int16 | Int32 | Int64) | (Uint16, Int32 | Int64) | (Uint32, Int64) => true,
-        (Float32, Float64) => true,
-        (Decimal { precision: old, scale: before }, Decimal { precision: new, scale: after }) => {
-            before == after && old <= new
-        }
-        _ => false,
-    }
 }
 
 fn named(arrow: &ArrowType) -> String {
