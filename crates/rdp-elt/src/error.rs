@@ -149,26 +149,22 @@ impl Error {
         self.0.help.as_deref()
     }
 
-    /// What was being done, on what, and why it failed, in one line.
-    pub(crate) fn with_causes(&self) -> String {
-        let mut text = self.0.message.clone();
-        let mut cause = self.source();
-        while let Some(error) = cause {
-            text.push_str(&format!(": {error}"));
-            cause = error.source();
-        }
-        text
-    }
-
     /// Whether the same call may succeed later without anybody's doing.
     pub fn is_retryable(&self) -> bool {
         self.0.kind == ErrorKind::Unavailable
     }
 }
 
+/// The message; with `{:#}` what caused it too, in one line.
 impl fmt::Display for Error {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&self.0.message)
+        out.write_str(&self.0.message)?;
+        let mut cause = self.source().filter(|_| out.alternate());
+        while let Some(error) = cause {
+            write!(out, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
@@ -196,6 +192,13 @@ impl StdError for Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_cause_is_told_where_it_is_asked_for() {
+        let error = Error::unavailable("list folder: path=a").with_source(std::io::Error::other("it is on fire"));
+        assert_eq!(error.to_string(), "list folder: path=a");
+        assert_eq!(format!("{error:#}"), "list folder: path=a: it is on fire");
+    }
 
     #[test]
     fn every_kind_has_an_exit_code_of_its_own() {

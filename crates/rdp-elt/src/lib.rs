@@ -74,6 +74,7 @@
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod blocking;
 #[cfg(feature = "kafka")]
 mod clock;
 mod dataset;

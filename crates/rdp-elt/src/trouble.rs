@@ -4,11 +4,11 @@
 use std::fmt::Display;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use parquet::errors::ParquetError;
 
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 
 /// An error of the disk while doing something to a path.
 ///
@@ -85,6 +85,26 @@ pub(crate) fn is_folder(path: &Path) -> io::Result<bool> {
 }
 
 /// Whether there is nothing of this name, not even a link.
-pub(crate) fn is_absent(path: &Path) -> bool {
-    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+pub(crate) fn is_absent(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(true),
+        Err(error) => Err(disk("look at", path, error)),
+    }
+}
+
+/// What lies in a folder of the landing in `root`; nothing where there is no such folder.
+pub(crate) fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
+    let read = || fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
+    let found: io::Result<Vec<PathBuf>> = match read() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match is_absent(folder)? {
+            true if !is_absent(root)? => Ok(Vec::new()),
+            // All of it is gone.
+            true => Err(error),
+            // A writer made it just now; or it is there and cannot be read, as a link to a disk that is not mounted.
+            false => read(),
+        },
+        found => found,
+    };
+    found.map_err(|error| disk("list folder", folder, error))
 }

@@ -93,7 +93,7 @@ async fn open_sink(
                 }
                 if told_at.is_none_or(|told_at| told_at.elapsed() > TELL_EVERY) {
                     told_at = Some(Instant::now());
-                    screen.say(format_args!("waiting for the landing: {error}"));
+                    screen.say(format_args!("waiting for the landing: {error:#}"));
                 }
                 tokio::time::sleep(Duration::from_millis(500)).await;
             }

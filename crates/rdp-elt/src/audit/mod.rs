@@ -14,6 +14,7 @@ mod rows;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::blocking::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kafka::KafkaConsumerBuilder;
 use crate::offset::{OffsetRange, TopicPartition};
@@ -287,12 +288,6 @@ fn listed(offsets: &[i64]) -> Option<String> {
         1..=5 => Some(format!("offset {shown}")),
         more => Some(format!("offsets {shown} and {} more", more - 5)),
     }
-}
-
-async fn blocking<T: Send + 'static>(call: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(call).await.map_err(|error| {
-        Error::internal("audit against the broker: the reading thread ended early").with_source(error)
-    })?
 }
 
 /// So many ranges without a row are gathered before the broker is asked: a few megabytes.

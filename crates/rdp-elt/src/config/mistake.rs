@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::error::Error as _;
 
 use serde_json::Value;
 
@@ -136,12 +135,7 @@ pub(super) fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>)
 
 /// An error as one line: its message, its causes and what helps.
 pub(super) fn told(error: &Error) -> String {
-    let mut text = error.message().to_owned();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
+    let text = format!("{error:#}");
     error.help().map_or(text.clone(), |help| format!("{text}; {help}"))
 }
 

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::blocking::blocking;
 use crate::error::{Error, Result};
-use crate::trouble::{self, is_absent, is_folder};
+use crate::trouble::{self, entries, is_absent, is_folder};
 
 /// The folder of a landing.
 #[derive(Debug, Clone)]
@@ -94,22 +95,6 @@ impl OpenFile {
     }
 }
 
-/// What lies in a folder; nothing where it is not there.
-fn entries(root: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
-    let read = || fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-    let found: io::Result<Vec<PathBuf>> = match read() {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => match is_absent(folder) {
-            true if !is_absent(root) => Ok(Vec::new()),
-            // All of it is gone.
-            true => Err(error),
-            // Made just now; or it is there and cannot be read, as a link to a disk that is not mounted.
-            false => read(),
-        },
-        found => found,
-    };
-    found.map_err(|error| trouble::disk("list folder", folder, error))
-}
-
 /// Links are followed, as others who read do, but for those that lead to a folder `above`: such a circle has no end.
 fn strays_in(
     root: &Path,
@@ -127,7 +112,7 @@ fn strays_in(
     for path in entries(root, folder)? {
         let is_folder = match is_folder(&path) {
             // Files that are being written come and go.
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&path) => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&path)? => continue,
             looked => looked.map_err(|error| trouble::disk("look at", &path, error))?,
         };
         if is_folder {
@@ -140,18 +125,6 @@ fn strays_in(
     }
     above.pop();
     Ok(())
-}
-
-/// Runs what blocks off the async threads; in place where no runtime is at hand.
-async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
-    if tokio::runtime::Handle::try_current().is_err() {
-        return act();
-    }
-    match tokio::task::spawn_blocking(act).await {
-        Ok(result) => result,
-        Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-        Err(error) => Err(Error::unavailable("the process is shutting down").with_source(error)),
-    }
 }
 
 #[cfg(test)]

@@ -204,11 +204,7 @@ impl WindowWriter for MemoryWindow {
     }
 
     async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Commit {
-        match self.land(ranges) {
-            Ok(receipt) => Commit::Landed(receipt),
-            Err(error) if error.kind() == ErrorKind::Conflict => Commit::Overtaken(error),
-            Err(error) => Commit::Unknown(error),
-        }
+        self.land(ranges).into()
     }
 
     async fn discard(self: Box<Self>) {}

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRanges, Positions, TopicPartition};
 use crate::reader::Reader;
@@ -124,6 +124,17 @@ impl Commit {
         match self {
             Commit::Landed(receipt) => Ok(receipt),
             Commit::Overtaken(error) | Commit::Unknown(error) => Err(error),
+        }
+    }
+}
+
+/// By the kind of the error: a [`Conflict`](ErrorKind::Conflict) is a no, all else is unknown.
+impl From<Result<Receipt>> for Commit {
+    fn from(landed: Result<Receipt>) -> Self {
+        match landed {
+            Ok(receipt) => Commit::Landed(receipt),
+            Err(error) if error.kind() == ErrorKind::Conflict => Commit::Overtaken(error),
+            Err(error) => Commit::Unknown(error),
         }
     }
 }

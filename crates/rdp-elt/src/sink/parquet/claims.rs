@@ -96,7 +96,7 @@ impl Claims {
             let number = Some(claims.next_number);
             if tried == number {
                 // Somebody has this number, or ours was taken away, and nobody sees it: a folder that is told of late.
-                let error = io::Error::from(io::ErrorKind::AlreadyExists);
+                let error = io::Error::from_raw_os_error(libc::EEXIST);
                 return Err(trouble::disk("claim", &store.claim(topic, claims.next_number)?, error));
             }
             tried = number;

@@ -35,6 +35,7 @@ use self::fence::Look;
 use self::footer::Footer;
 use self::store::{Named, Store};
 use self::window::{ParquetWindow, WAITING, in_parallel, lock};
+use crate::blocking::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::landing_url::LandingUrl;
 use crate::load::{LoadedRows, envelope_fields};
@@ -373,7 +374,10 @@ impl Landings {
                 Err(fence::overtaken(of, entry.range, &format!("it has landed up to {end}")))
             }
             // Nobody has landed past it: the unfinished file, or the folder with it, went away by other hands.
-            _ => Err(trouble::disk("give a landed file its name", &path, std::io::ErrorKind::NotFound.into())),
+            _ => {
+                let gone = std::io::Error::from_raw_os_error(libc::ENOENT);
+                Err(trouble::disk("give a landed file its name", &path, gone))
+            }
         }
     }
 
@@ -441,31 +445,6 @@ fn claimed_start<'a>(claims: &'a BTreeMap<Arc<str>, Claims>, of: &TopicPartition
 
 fn folder_of(url_or_path: &str) -> Result<PathBuf> {
     Ok(url_or_path.parse::<LandingUrl>()?.folder().to_owned())
-}
-
-/// Starts what blocks. The runtime panics where it has no thread for it and can have none.
-fn on_thread_of<R: Send + 'static>(
-    runtime: &tokio::runtime::Handle,
-    act: impl FnOnce() -> Result<R> + Send + 'static,
-) -> Result<tokio::task::JoinHandle<Result<R>>> {
-    let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.spawn_blocking(act)));
-    started.map_err(|_| {
-        Error::unavailable("start a thread to land with: there is none to be had").with_help(
-            "raise the number of processes that the user may have (ulimit -u), or the container's limit of them",
-        )
-    })
-}
-
-/// Runs what blocks off the async threads; in place where no runtime is at hand.
-async fn blocking<R: Send + 'static>(act: impl FnOnce() -> Result<R> + Send + 'static) -> Result<R> {
-    match tokio::runtime::Handle::try_current() {
-        Err(_) => act(),
-        Ok(runtime) => match on_thread_of(&runtime, act)?.await {
-            Ok(result) => result,
-            Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
-            Err(error) => Err(Error::unavailable("the process is shutting down").with_source(error)),
-        },
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use super::layout;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sink::WindowId;
-use crate::trouble::{self, is_absent, is_folder};
+use crate::trouble::{self, entries, is_absent, is_folder};
 
 /// A landing's folder.
 #[derive(Debug)]
@@ -66,7 +66,7 @@ impl Store {
 
     /// Opens the folder to read what is there; `None` where there is no such folder.
     pub(super) fn open_to_read(root: PathBuf) -> Result<Option<Self>> {
-        if is_absent(&root) {
+        if is_absent(&root)? {
             return Ok(None);
         }
         fs::read_dir(&root).map_err(|error| trouble::disk("open landing", &root, error))?;
@@ -86,7 +86,7 @@ impl Store {
     /// What lies in a partition's folder; nothing where there is no folder.
     pub(super) fn list(&self, of: &TopicPartition) -> Result<Listing> {
         let mut listing = Listing::default();
-        for path in self.entries(&layout::partition_folder(&self.root, of)?)? {
+        for path in entries(&self.root, &layout::partition_folder(&self.root, of)?)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(start) = layout::start_of(name) {
                 listing.starts.push(start);
@@ -103,7 +103,7 @@ impl Store {
     /// What lies in a topic's folder; nothing where there is no folder.
     pub(super) fn list_topic(&self, topic: &str) -> Result<TopicListing> {
         let mut listing = TopicListing::default();
-        for path in self.entries(&layout::topic_folder(&self.root, topic)?)? {
+        for path in entries(&self.root, &layout::topic_folder(&self.root, topic)?)? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             if let Some(partition) = layout::partition_of(name) {
                 listing.partitions.push(partition);
@@ -118,22 +118,6 @@ impl Store {
         listing.partitions.sort_unstable();
         listing.claims.sort_unstable();
         Ok(listing)
-    }
-
-    /// What lies in a folder of the landing; nothing where it is not there.
-    fn entries(&self, folder: &Path) -> Result<Vec<PathBuf>> {
-        let read = || fs::read_dir(folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect());
-        let found: io::Result<Vec<PathBuf>> = match read() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => match is_absent(folder) {
-                true if !is_absent(&self.root) => Ok(Vec::new()),
-                // All of it is gone.
-                true => Err(error),
-                // Another writer made it just now; or it is there and cannot be read, as a link to a disk that is not mounted.
-                false => read(),
-            },
-            found => found,
-        };
-        found.map_err(|error| trouble::disk("list folder", folder, error))
     }
 
     /// The path of a topic's claim.
@@ -154,7 +138,7 @@ impl Store {
         };
         let path = temporary.with_file_name(name);
         match fs::rename(&temporary, &path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&temporary) => return Ok(temporary),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && is_absent(&temporary)? => return Ok(temporary),
             renamed => renamed.map_err(|error| trouble::disk("write beside the landing", &path, error))?,
         }
         TempPath::try_from_path(&path).map_err(|error| trouble::disk("write beside the landing", &path, error))

@@ -11,10 +11,11 @@ use arrow::datatypes::Int64Type;
 use async_trait::async_trait;
 use tempfile::TempPath;
 
+use super::Landings;
 use super::file::Place;
 use super::writer::{PartitionWriter, WrittenFile};
-use super::{Landings, blocking};
-use crate::error::{Error, ErrorKind, Result};
+use crate::blocking::blocking;
+use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::load::LoadedRows;
 use crate::offset::{OffsetRange, OffsetRanges, Positions, TopicPartition};
@@ -174,11 +175,7 @@ impl WindowWriter for ParquetWindow {
 
     async fn commit(self: Box<Self>, ranges: &OffsetRanges) -> Commit {
         let ranges = ranges.clone();
-        match blocking(move || self.land(&ranges)).await {
-            Ok(receipt) => Commit::Landed(receipt),
-            Err(error) if error.kind() == ErrorKind::Conflict => Commit::Overtaken(error),
-            Err(error) => Commit::Unknown(error),
-        }
+        blocking(move || self.land(&ranges)).await.into()
     }
 
     // Files without a name go away when they are dropped.

@@ -6,12 +6,13 @@ use std::thread;
 use std::time::Duration;
 
 use rdp_elt::kafka::WindowLimits;
+use rdp_elt::reader::commits_of;
 use rdp_elt::sink::MemorySink;
 use rdp_elt::{LoadEvent, Until};
 use rdp_testing::{Fault, KafkaCluster, KafkaServer, Record, TopicOptions};
 
-use super::{MODES, Produced, Running, assert_landed, eager, in_mode, landed, wait_until};
-use crate::{assert_source_changed, assert_tiles, land, loader, proxied_broker};
+use super::{MODES, Produced, Running, assert_landed, eager, in_mode, landed, wait_until, wait_within};
+use crate::{assert_source_changed, assert_tiles, block_on, land, loader, proxied_broker};
 
 #[test]
 #[ignore = "needs Apache Kafka"]
@@ -73,6 +74,21 @@ fn a_log_that_ends_with_markers_is_read_to_its_end_and_nobody_waits_for_them() {
         topic.delete_records(0, 10);
         land(in_mode(eager(&topic), &topic, group), &sink).expect("there is nothing to land");
     }
+}
+
+/// Without a stop, and without a record that comes along.
+#[test]
+#[ignore = "needs Apache Kafka"]
+fn a_run_that_goes_on_lands_that_it_has_passed_markers() {
+    let (topic, sink) = (KafkaServer::shared().create_topic("passed-markers", 1), Arc::new(MemorySink::new()));
+    topic.transaction((0..3).map(|number| Record::new(number.to_string()))).abort();
+    topic.wait_for_markers();
+    let running = Running::start(loader(eager(&topic), &sink), Until::Stopped);
+    wait_within(Duration::from_secs(100), "its position is behind them", || {
+        !block_on(commits_of(&*sink, topic.name())).expect("a ledger").is_empty()
+    });
+    assert_tiles(&sink, &topic, 0, 0, 4);
+    running.stop().expect("it stops");
 }
 
 #[test]
